@@ -1,0 +1,1 @@
+//! Rows as they lie in the database, one module per table.
