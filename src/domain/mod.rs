@@ -1,10 +1,32 @@
 //! What the server talks about: no wires, no sockets, no tables.
 
+mod attachment;
+mod call;
+mod circle;
+mod command;
+mod conversation;
+mod event;
 mod id;
+mod message;
+mod party;
+mod receipt;
+mod refusal;
+mod reply;
 mod time;
 
+pub use attachment::{Media, MediaOwner};
+pub use call::{Signal, Target};
+pub use circle::{Circle, CircleLink, Invite, Privilege};
+pub use command::{Command, Credentials};
+pub use conversation::{Access, Conversation, Kind, Membership, Role};
+pub use event::{CircleChange, ConversationChange, Event, Topic};
 pub use id::{
     CircleId, CircleLinkId, ConversationId, DeviceId, FileId, InviteId, LinkId, LoginId, MediaId,
     MessageId, Place, Principal, Revision, Seq, SmileId, UserId,
 };
+pub use message::{ClientRef, Dialect, Draft, Message, MessageKind, Text, TextTooLong};
+pub use party::{Device, Party, User};
+pub use receipt::Receipt;
+pub use refusal::{Refusal, RefusalKind};
+pub use reply::{IceServer, Outcome, Page, Posted, Reply};
 pub use time::Timestamp;

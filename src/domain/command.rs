@@ -1,0 +1,83 @@
+//! What a client may ask over its connection.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::{CircleId, ConversationId, Dialect, Draft, Revision, Seq, Target};
+
+/// What a client offers to show who it is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credentials {
+    /// An access token, of a user or of a device.
+    Token(String),
+}
+
+impl std::fmt::Debug for Credentials {
+    /// Keeps secrets out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(..)")
+    }
+}
+
+/// What a client may ask. Identity is asked for apart, see `session::Intent`.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Listen to a conversation.
+    JoinConversation(ConversationId),
+    /// Cease to listen to a conversation.
+    LeaveConversation(ConversationId),
+    /// Listen to a circle.
+    JoinCircle(CircleId),
+    /// Cease to listen to a circle.
+    LeaveCircle(CircleId),
+    /// Post a message.
+    PostMessage(Draft),
+    /// Tell that one is typing, or no longer.
+    SetTyping {
+        /// Where.
+        conversation: ConversationId,
+        /// Started, or stopped.
+        typing: bool,
+        /// The language it is said in.
+        dialect: Dialect,
+    },
+    /// Everything that was touched after a revision, in its present state.
+    Sync {
+        /// Where.
+        conversation: ConversationId,
+        /// After which change; zero for everything.
+        since: Revision,
+        /// At most how many, if the client cares.
+        limit: Option<u32>,
+    },
+    /// Messages before a place, the newest of them.
+    ReadHistory {
+        /// Where.
+        conversation: ConversationId,
+        /// Before which message (exclusive); none for the newest.
+        before: Option<Seq>,
+        /// At most how many, if the client cares.
+        limit: Option<u32>,
+    },
+    /// Tell that everything up to a place was seen.
+    MarkRead {
+        /// Where.
+        conversation: ConversationId,
+        /// Up to where.
+        seq: Seq,
+    },
+    /// Ask for a name and password that the TURN server takes.
+    TurnCredentials,
+    /// Ask where the STUN servers are.
+    StunServers,
+    /// Ask where the TURN servers are.
+    TurnServers,
+    /// Forward a note to another party of a call.
+    ForwardSignal {
+        /// To whom.
+        target: Target,
+        /// What, exactly as it was said.
+        content: Arc<RawValue>,
+    },
+}

@@ -1,0 +1,187 @@
+//! What happened, told to those who listen.
+
+use std::sync::Arc;
+
+use super::{
+    CircleId, ConversationId, DeviceId, Dialect, InviteId, LoginId, Media, Message, MessageId,
+    Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
+};
+
+/// What can be listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// What happens in a conversation.
+    Conversation(ConversationId),
+    /// What happens in a circle.
+    Circle(CircleId),
+    /// What concerns one account personally.
+    Inbox(Principal),
+    /// The end of one login.
+    Login(LoginId),
+}
+
+/// A fact, complete enough to be rendered without asking the database again.
+///
+/// Adding a variant breaks every dialect's `on_event` on purpose: each has to
+/// say how it renders the fact, or that it keeps silent about it.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message was stored; files of it may still be awaited.
+    MessagePosted {
+        /// As stored.
+        message: Arc<Message>,
+        /// Its author's face.
+        sender: Party,
+    },
+    /// An awaited file of a message has arrived.
+    FileArrived {
+        /// As it is now, with all its files.
+        message: Arc<Message>,
+        /// The one that arrived.
+        media: Media,
+        /// Who brought it.
+        by: Party,
+    },
+    /// The last awaited file has arrived (or is no longer awaited); the message appears
+    /// where it was not shown before.
+    MessageCompleted {
+        /// As it is now.
+        message: Arc<Message>,
+        /// Its author's face.
+        sender: Party,
+    },
+    /// The words, or a file, of a message were changed.
+    MessageEdited {
+        /// As it is now.
+        message: Arc<Message>,
+        /// Its author's face.
+        sender: Party,
+    },
+    /// A message was removed.
+    MessageRemoved {
+        /// What is left of it.
+        message: Arc<Message>,
+        /// Its author's face.
+        sender: Party,
+        /// Who removed it.
+        by: Principal,
+    },
+    /// A reader has received or seen messages: what one step newly marked.
+    ReceiptAdvanced {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        reader: Party,
+        /// How far they have come.
+        to: Receipt,
+        /// What was newly marked, ascending, at most the newest 500.
+        messages: Vec<MessageId>,
+        /// Everything up to here is marked.
+        up_to: Seq,
+        /// Whether the conversation is a direct one, whose author learns of it in every dialect.
+        direct: bool,
+    },
+    /// Someone started or stopped typing.
+    TypingChanged {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        who: Party,
+        /// Started, or stopped.
+        typing: bool,
+        /// The language it was said in.
+        dialect: Dialect,
+    },
+    /// A conversation, or who belongs to it, has changed.
+    ConversationChanged {
+        /// Which.
+        conversation: ConversationId,
+        /// What is different now.
+        change: ConversationChange,
+    },
+    /// A circle, or who belongs to it, has changed.
+    CircleChanged {
+        /// Which.
+        circle: CircleId,
+        /// What is different now.
+        change: CircleChange,
+    },
+    /// Someone came online or went offline; told once to everybody whom it concerns.
+    PresenceChanged {
+        /// Who.
+        who: Party,
+        /// Came, or went.
+        online: bool,
+        /// When the last connection ended, for those who went.
+        last_seen: Option<Timestamp>,
+    },
+    /// A party of a call has something to tell another.
+    SignalSent(Signal),
+    /// A login has ended: what it identified is no longer identified.
+    LoginEnded {
+        /// Which.
+        login: LoginId,
+        /// Whether the account was deactivated, which the reason given to clients tells.
+        deactivated: bool,
+    },
+}
+
+/// What can change about a conversation.
+#[derive(Clone, Debug)]
+pub enum ConversationChange {
+    /// Its title, or whether the device takes part.
+    Updated,
+    /// Somebody was made a member; told to that account alone.
+    Invited(Principal),
+    /// A member was given the administrator's role; told to that member alone.
+    Promoted(UserId),
+    /// A member was put out.
+    Kicked {
+        /// Who.
+        user: Party,
+        /// By whom.
+        by: Party,
+    },
+    /// A member left.
+    Quit(Party),
+    /// The circle's device takes part from now on.
+    DeviceAdded,
+    /// The circle's device no longer takes part.
+    DeviceRemoved(Option<DeviceId>),
+    /// It is gone.
+    Deleted,
+}
+
+/// What can change about a circle.
+#[derive(Clone, Debug)]
+pub enum CircleChange {
+    /// Its name.
+    Updated,
+    /// Somebody was invited; told to that user alone.
+    Invited(InviteId),
+    /// Somebody accepted an invitation.
+    Joined(Party),
+    /// A member left.
+    Quit(Party),
+    /// A member was put out.
+    Kicked {
+        /// Who.
+        user: Party,
+        /// By whom.
+        by: Party,
+    },
+    /// A member logged in over HTTP.
+    Connected(Party),
+    /// A member logged out over HTTP.
+    Disconnected(Party),
+    /// It has a device now.
+    DeviceCreated(DeviceId),
+    /// Its device's name was changed.
+    DeviceUpdated(DeviceId),
+    /// Its device logged in over HTTP.
+    DeviceConnected(DeviceId),
+    /// Its device logged out over HTTP.
+    DeviceDisconnected(DeviceId),
+    /// It is gone.
+    Deleted,
+}

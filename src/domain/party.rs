@@ -1,0 +1,113 @@
+//! Accounts, and the face of an account that others see.
+
+use std::sync::Arc;
+
+use super::{CircleId, DeviceId, Principal, Timestamp, UserId};
+
+/// A person with an account, without what must stay secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Who it is.
+    pub id: UserId,
+    /// The address, as typed.
+    pub email: String,
+    /// The public handle, unique with case.
+    pub username: String,
+    /// Given name, perhaps empty.
+    pub first_name: String,
+    /// Family name, perhaps empty.
+    pub last_name: String,
+    /// Day of birth, at midnight.
+    pub birthday: Option<Timestamp>,
+    /// When the account was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+    /// Whether it may log in.
+    pub active: bool,
+    /// Administrator; `ADMIN` in the NEO dialect.
+    pub superuser: bool,
+    /// May enter staff rooms and change rooms.
+    pub staff: bool,
+    /// Pays for nothing.
+    pub employee: bool,
+    /// Pays for nothing until then.
+    pub premium_until: Option<Timestamp>,
+    /// Coins.
+    pub balance: i64,
+    /// Whether a connection of any dialect was open when this was read.
+    pub online: bool,
+}
+
+impl User {
+    /// Whether staff rooms are open to this user; superusers count as staff.
+    pub const fn is_staff(&self) -> bool {
+        self.staff || self.superuser
+    }
+
+    /// The name shown to people: the full name, else the handle.
+    pub fn display_name(&self) -> String {
+        match (self.first_name.trim(), self.last_name.trim()) {
+            ("", "") => self.username.clone(),
+            (first, "") => first.to_owned(),
+            ("", last) => last.to_owned(),
+            (first, last) => format!("{first} {last}"),
+        }
+    }
+}
+
+/// A machine with an account, without what must stay secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Which it is.
+    pub id: DeviceId,
+    /// The circle it speaks for.
+    pub circle: CircleId,
+    /// Its name for people.
+    pub name: String,
+    /// Its name for logging in.
+    pub username: String,
+    /// Whether it may log in.
+    pub activated: bool,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+    /// Whether a connection was open when this was read.
+    pub online: bool,
+}
+
+/// A principal with the face others see, copied into events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// A person.
+    User(Arc<User>),
+    /// A machine.
+    Device(Arc<Device>),
+}
+
+impl Party {
+    /// Whose face it is.
+    pub fn principal(&self) -> Principal {
+        match self {
+            Self::User(user) => Principal::User(user.id),
+            Self::Device(device) => Principal::Device(device.id),
+        }
+    }
+
+    /// The user, if it is one.
+    pub fn user(&self) -> Option<&Arc<User>> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Device(_) => None,
+        }
+    }
+
+    /// The device, if it is one.
+    pub fn device(&self) -> Option<&Arc<Device>> {
+        match self {
+            Self::User(_) => None,
+            Self::Device(device) => Some(device),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the one who asked is told when a command was carried out.
+
+use super::{Media, Message, MessageId, Principal, Refusal, Revision, Seq};
+
+/// What became of a command.
+pub type Outcome = Result<Reply, Refusal>;
+
+/// A message that was stored, or had been stored before under the same reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    /// Which it is.
+    pub message: MessageId,
+    /// Its place in the conversation.
+    pub seq: Seq,
+    /// The conversation's change that stored it.
+    pub revision: Revision,
+    /// Its files, in the order they were announced.
+    pub medias: Vec<Media>,
+    /// Whether it had been stored before.
+    pub duplicate: bool,
+}
+
+/// Some messages of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// In the order that was asked for.
+    pub messages: Vec<Message>,
+    /// From where to go on; the conversation's newest change when there is no more.
+    pub revision: Revision,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// Where a STUN or TURN server can be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceServer {
+    /// Its name, or empty.
+    pub domain: String,
+    /// Its address, or empty.
+    pub ip: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The client is who it says.
+    Identified(Principal),
+    /// The client is nobody (any more).
+    Forgotten,
+    /// Nothing that needs saying.
+    Done,
+    /// A message was stored.
+    Posted(Posted),
+    /// Messages that were asked for.
+    Page(Page),
+    /// What a TURN server takes.
+    TurnCredentials {
+        /// Expiry and account.
+        username: String,
+        /// The keyed hash of the username.
+        password: String,
+    },
+    /// Where servers are.
+    Servers(Vec<IceServer>),
+}

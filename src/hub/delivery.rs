@@ -1,0 +1,73 @@
+//! An event on its way to its listeners, rendered at most once per rendition.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::domain::{Dialect, Event};
+
+/// One of the few forms a dialect gives an event: the dialect, and a number of its own.
+pub type Rendition = (Dialect, u8);
+
+type Rendered = Arc<dyn Any + Send + Sync>;
+
+/// An event with its renderings.
+pub struct Delivery {
+    event: Event,
+    rendered: Mutex<Vec<(Rendition, Rendered)>>,
+}
+
+impl Delivery {
+    /// An event that nobody has rendered yet.
+    pub fn new(event: Event) -> Self {
+        Self { event, rendered: Mutex::new(Vec::new()) }
+    }
+
+    /// What happened.
+    pub const fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The event in this rendition, made the first time it is asked for.
+    ///
+    /// A rendition always stands for one type; asked for another it is made anew.
+    pub fn render<T: Send + Sync + 'static>(
+        &self,
+        rendition: Rendition,
+        make: impl FnOnce(&Event) -> T,
+    ) -> Arc<T> {
+        let mut rendered = self.rendered.lock();
+        if let Some((_, found)) = rendered.iter().find(|(key, _)| *key == rendition)
+            && let Ok(found) = Arc::clone(found).downcast::<T>()
+        {
+            return found;
+        }
+        metrics::counter!("klatsch_renderings_total", "dialect" => rendition.0.as_str())
+            .increment(1);
+        let made = Arc::new(make(&self.event));
+        rendered.push((rendition, Arc::clone(&made) as Rendered));
+        made
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::LoginId;
+
+    #[test]
+    fn a_rendition_is_made_once() {
+        let delivery =
+            Delivery::new(Event::LoginEnded { login: LoginId::new(1), deactivated: false });
+        let mut made = 0;
+        for _ in 0..3 {
+            let text = delivery.render((Dialect::Neo, 0), |_| {
+                made += 1;
+                String::from("ended")
+            });
+            assert_eq!(*text, "ended");
+        }
+        assert_eq!(made, 1);
+    }
+}

@@ -1,0 +1,175 @@
+//! A few tasks that publish what the log has committed, in the order it was handed over.
+//!
+//! Everything about one conversation goes through one task, so the next batch commits
+//! while a large room is being walked, and order within a conversation holds.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Hub;
+use crate::domain::{CircleId, ConversationId, Event, Principal, Topic};
+
+/// How many publishers there are; more than cores helps nobody.
+const PUBLISHERS: usize = 4;
+
+/// One event, who hears it, and who hears nothing further.
+#[derive(Debug)]
+pub struct Notice {
+    /// Who hears it; a listener to several of them hears it once.
+    pub topics: Vec<Topic>,
+    /// What happened.
+    pub event: Event,
+    /// Who is made deaf to what, right behind the event.
+    pub evicted: Vec<(Principal, Topic)>,
+}
+
+impl Notice {
+    /// An event for those who listen to `topics`.
+    pub fn new(topics: impl Into<Vec<Topic>>, event: Event) -> Self {
+        Self { topics: topics.into(), event, evicted: Vec::new() }
+    }
+
+    /// The same, and `principal` hears nothing of `topic` afterwards.
+    #[must_use]
+    pub fn evicting(mut self, principal: Principal, topic: Topic) -> Self {
+        self.evicted.push((principal, topic));
+        self
+    }
+}
+
+/// What one commit has to tell: the lane decides the order.
+#[derive(Debug, Default)]
+pub struct News {
+    parts: Vec<(Lane, Vec<Notice>)>,
+}
+
+/// By which number a publisher is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Conversation(ConversationId),
+    Circle(CircleId),
+    Personal,
+}
+
+impl Lane {
+    fn index(self) -> usize {
+        let number = match self {
+            Self::Conversation(id) => id.get(),
+            Self::Circle(id) => id.get() + 1,
+            Self::Personal => 0,
+        };
+        number.unsigned_abs() as usize % PUBLISHERS
+    }
+}
+
+impl News {
+    /// Nothing to tell.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// One thing about a conversation.
+    #[must_use]
+    pub fn conversation(mut self, id: ConversationId, notice: Notice) -> Self {
+        self.push(Lane::Conversation(id), notice);
+        self
+    }
+
+    /// One thing about a circle; told before what the same commit says of conversations.
+    #[must_use]
+    pub fn circle(mut self, id: CircleId, notice: Notice) -> Self {
+        self.push(Lane::Circle(id), notice);
+        self
+    }
+
+    /// One thing that has no order with anything else.
+    #[must_use]
+    pub fn personal(mut self, notice: Notice) -> Self {
+        self.push(Lane::Personal, notice);
+        self
+    }
+
+    /// Everything of `other` behind what is here.
+    pub fn append(&mut self, mut other: Self) {
+        self.parts.append(&mut other.parts);
+    }
+
+    fn push(&mut self, lane: Lane, notice: Notice) {
+        match self.parts.last_mut() {
+            Some((last, notices)) if *last == lane => notices.push(notice),
+            _ => self.parts.push((lane, vec![notice])),
+        }
+    }
+}
+
+struct Item {
+    notices: Vec<Notice>,
+    /// Another publisher's part of the same commit, which must be told first.
+    after: Option<oneshot::Receiver<()>>,
+    done: oneshot::Sender<()>,
+}
+
+/// The hand-over to the publishing tasks.
+#[derive(Clone, Debug)]
+pub struct Publishers {
+    lanes: Vec<mpsc::UnboundedSender<Item>>,
+}
+
+impl Publishers {
+    /// Starts the tasks; they end when the last hand-over is dropped.
+    pub fn start(hub: &Hub) -> Self {
+        let lanes = (0..PUBLISHERS)
+            .map(|_| {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                tokio::spawn(run(hub.clone(), receiver));
+                sender
+            })
+            .collect();
+        Self { lanes }
+    }
+
+    /// Hands over what one commit has to tell, without waiting. The caller holds the
+    /// write turn, so hand-overs are in the order of commits. The answer comes when
+    /// every listener has had its offer.
+    pub fn hand_over(&self, news: News) -> Published {
+        let mut last = None;
+        for (lane, notices) in news.parts {
+            let (done, published) = oneshot::channel();
+            // A part waits only for one that was handed over before it, so no circle of
+            // waiting can form. The queue is unbounded because whoever caused an entry
+            // waits for it: there are never more entries than commands under way.
+            let item = Item { notices, after: last.take(), done };
+            let _ = self.lanes[lane.index()].send(item);
+            last = Some(published);
+        }
+        Published(last)
+    }
+}
+
+/// Resolves when everything that was handed over has been offered to its listeners.
+#[must_use]
+#[derive(Debug)]
+pub struct Published(Option<oneshot::Receiver<()>>);
+
+impl Published {
+    /// Waits for the last offer.
+    pub async fn wait(self) {
+        if let Some(published) = self.0 {
+            let _ = published.await;
+        }
+    }
+}
+
+async fn run(hub: Hub, mut items: mpsc::UnboundedReceiver<Item>) {
+    while let Some(item) = items.recv().await {
+        if let Some(after) = item.after {
+            let _ = after.await;
+        }
+        for notice in item.notices {
+            hub.publish(&notice.topics, notice.event).await;
+            for (principal, topic) in notice.evicted {
+                hub.evict(principal, topic);
+            }
+        }
+        let _ = item.done.send(());
+    }
+}
