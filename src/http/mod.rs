@@ -1,1 +1,3 @@
-//! Placeholder for the `http` module.
+//! Everything that is asked over HTTP, one module per API.
+
+pub mod web;
