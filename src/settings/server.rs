@@ -1,0 +1,98 @@
+//! The server itself: its listener, its database, its bus, its log.
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::values::{Listen, Networks, Seconds, Secret, WebAddress};
+
+/// The main listener.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Address and port; port 0 takes a free one.
+    pub listen: Listen,
+    /// Origins that browsers may call from; empty = any, for clients that show a token.
+    pub allowed_origins: Vec<WebAddress>,
+    /// Peers whose forwarded headers are believed.
+    pub trusted_proxies: Networks,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            listen: Listen::everywhere(8000),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Networks::default(),
+        }
+    }
+}
+
+/// Where everything is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseSettings {
+    /// `sqlite:…`, `postgres://…` or `mysql://…`; empty = SQLite in the data folder.
+    pub url: Secret,
+    /// SQLite only: whether a commit survives a loss of power, or only the end of the process.
+    pub synchronous: Synchronous,
+    /// Connections for reading.
+    pub connections: NonZeroU32,
+    /// Seconds to wait for a connection.
+    pub timeout: Seconds,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            synchronous: Synchronous::Full,
+            connections: const { NonZeroU32::new(8).unwrap() },
+            timeout: Seconds::new(10),
+        }
+    }
+}
+
+/// When SQLite says that something is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// When the disk has it.
+    Full,
+    /// When the operating system has it.
+    Normal,
+}
+
+/// What joins several nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BusSettings {
+    /// `redis://…`; empty = this process is the only one.
+    pub url: Secret,
+}
+
+/// What the server writes about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// For eyes or for programs.
+    pub format: LogFormat,
+    /// What is written, as in `info,klatsch::store=debug`; `KLATSCH_LOG` and `RUST_LOG` win over it.
+    pub filter: String,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Pretty, filter: "info".to_owned() }
+    }
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A line of text.
+    Pretty,
+    /// A JSON object.
+    Json,
+}

@@ -1,0 +1,154 @@
+//! Calls: what clients are told about STUN and TURN, and the server's own.
+
+use std::num::{NonZeroU16, NonZeroUsize};
+
+use serde::de::{Deserializer, Error as _, Unexpected};
+use serde::{Deserialize, Serialize};
+
+use super::values::{Listen, Seconds, Secret};
+
+/// What clients are told about STUN and TURN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebrtcSettings {
+    /// Socket.IO channels on which a forwarded signal arrives, in this order.
+    pub forward_channels: Vec<ForwardChannel>,
+    /// STUN servers; empty = this server.
+    pub stun: Vec<IceServer>,
+    /// TURN servers; empty = this server.
+    pub turn: Vec<IceServer>,
+    /// Seconds for which a TURN password opens new allocations.
+    pub credential_lifetime: Seconds,
+}
+
+impl Default for WebrtcSettings {
+    fn default() -> Self {
+        Self {
+            forward_channels: vec![ForwardChannel::WebrtcConfig, ForwardChannel::WebrtcForward],
+            stun: Vec::new(),
+            turn: Vec::new(),
+            credential_lifetime: Seconds::new(86_400),
+        }
+    }
+}
+
+/// A Socket.IO channel on which a forwarded signal arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardChannel {
+    /// As the user's document says.
+    WebrtcConfig,
+    /// As known clients listen.
+    WebrtcForward,
+}
+
+impl ForwardChannel {
+    /// The channel's name on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WebrtcConfig => "webrtc_config",
+            Self::WebrtcForward => "webrtc_forward",
+        }
+    }
+}
+
+/// Where a STUN or TURN server stands; in the environment written `host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IceServer {
+    /// Its name, or empty.
+    pub domain: String,
+    /// Its address, or empty.
+    pub ip: String,
+    /// Its port.
+    pub port: NonZeroU16,
+}
+
+impl IceServer {
+    /// Puts a host where it belongs: an address into `ip`, anything else into `domain`.
+    pub fn at(host: &str, port: NonZeroU16) -> Self {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        match bare.parse::<std::net::IpAddr>() {
+            Ok(ip) => Self { domain: String::new(), ip: ip.to_string(), port },
+            Err(_) => Self { domain: host.to_owned(), ip: String::new(), port },
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for IceServer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            #[serde(default)]
+            domain: String,
+            #[serde(default)]
+            ip: String,
+            port: NonZeroU16,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Text(String),
+            Table(Table),
+        }
+
+        const ALLOWED: &str =
+            "a list of servers such as { domain = \"turn.example.org\", ip = \"\", port = 3478 }";
+        match Form::deserialize(deserializer) {
+            Ok(Form::Table(Table { domain, ip, port }))
+                if !(domain.is_empty() && ip.is_empty()) =>
+            {
+                Ok(Self { domain, ip, port })
+            }
+            Ok(Form::Text(text)) => text
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.is_empty())
+                .and_then(|(host, port)| Some(Self::at(host, port.parse().ok()?)))
+                .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &ALLOWED)),
+            _ => Err(D::Error::invalid_value(Unexpected::Other("something else"), &ALLOWED)),
+        }
+    }
+}
+
+/// The embedded STUN and TURN server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TurnSettings {
+    /// Address and port, UDP and TCP; empty = off.
+    pub listen: Listen,
+    /// Makes TURN passwords; empty = generated once into the data folder.
+    pub secret: Secret,
+    /// Name or address that clients are told; empty = taken from `public_url`, else from their request.
+    pub public_host: String,
+    /// Where relayed datagrams go.
+    pub relay: RelayMode,
+    /// Allocations one account may hold.
+    pub allocations_per_account: NonZeroUsize,
+}
+
+impl Default for TurnSettings {
+    fn default() -> Self {
+        Self {
+            listen: Listen::everywhere(3478),
+            secret: Secret::default(),
+            public_host: String::new(),
+            relay: RelayMode::Internal,
+            allocations_per_account: const { NonZeroUsize::new(64).unwrap() },
+        }
+    }
+}
+
+/// Where relayed datagrams go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayMode {
+    /// From one allocation to another, inside this process.
+    Internal,
+    /// Through sockets of their own.
+    Udp,
+    /// Through another server that knows the same secret.
+    External,
+    /// Nowhere: STUN alone.
+    Off,
+}
