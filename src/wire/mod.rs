@@ -1,1 +1,5 @@
-//! Placeholder for the `wire` module.
+//! Wire shapes that a dialect's events and its HTTP API share.
+//!
+//! Pure functions from `domain` to JSON; who may see what was decided before.
+
+pub mod neo;
