@@ -166,7 +166,7 @@ function write(circle: number, to: User): void {
 function invite(circle: number, email: string): void {
   void attempt(async () => {
     await post("/circle/invite", { circle_id: circle, email });
-    notice(`${email} is invited.`);
+    notice(`${email} is invited.`, false);
   });
 }
 

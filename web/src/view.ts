@@ -15,10 +15,13 @@ export function el(tag: string, { class: name, text, click, attrs }: Props = {},
   return node;
 }
 
-export function notice(text: string): void {
+let hiding = 0;
+export function notice(text: string, bad = true): void {
   $("notice").textContent = text;
+  $("notice").className = bad ? "bad" : "";
   $("notice").hidden = false;
-  setTimeout(() => ($("notice").hidden = true), 5_000);
+  clearTimeout(hiding);
+  hiding = setTimeout(() => ($("notice").hidden = true), 5_000);
 }
 
 function dot(user: User | undefined): HTMLElement {
@@ -155,7 +158,7 @@ function drawWaiting(thread: Thread, one: Waiting, act: Actions): HTMLElement {
 function seenBy(thread: Thread): HTMLElement[] {
   const mine = thread.places.filter((place) => isMine(thread.messages.get(place)!)).at(-1);
   const readers = [...thread.seen].filter(([user, place]) => mine && place >= mine && user !== state.me?.id);
-  return readers.length ? [el("li", { class: "quiet", text: `Seen by ${readers.map(([user]) => nameOf(state.people.get(user))).join(", ")}` })] : [];
+  return readers.length ? [el("li", { class: "quiet seen", text: `Seen by ${readers.map(([user]) => nameOf(state.people.get(user))).join(", ")}` })] : [];
 }
 
 export function drawTyping(): void {
