@@ -1,1 +1,28 @@
-//! Placeholder for the `policy` module.
+//! Who may do what: pure functions from facts to a permit or a refusal, and the only place that decides.
+//!
+//! A permit has private fields and no public constructor, and the store's writing methods
+//! take one by value: no path leads to a row except through here.
+
+#[macro_use]
+mod permit;
+
+mod attendance;
+mod calling;
+mod files;
+mod governing;
+mod posting;
+mod standing;
+
+pub use attendance::{MayEnter, MayJoin, MayRead, may_enter, may_join, may_read};
+pub use calling::{MaySignal, may_signal};
+pub use files::{
+    CircleSeat, MayDiscard, MayFetch, MayFill, MayShelve, Shelf, may_discard, may_fetch, may_fill,
+    may_shelve,
+};
+pub use governing::{
+    Beginning, Invitee, MayInvite, MayKeepRooms, MayKick, MayPromote, MayQuit, MayRename,
+    MaySetDevice, MayStart, may_invite, may_keep_rooms, may_kick, may_promote, may_quit,
+    may_rename, may_set_device, may_start,
+};
+pub use posting::{MayEdit, MayPost, MayRemove, MayType, may_edit, may_post, may_remove, may_type};
+pub use standing::{Seat, Standing};
