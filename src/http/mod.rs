@@ -1,3 +1,104 @@
 //! Everything that is asked over HTTP, one module per API.
+//!
+//! `router` has all routes of ours, `layers::around` is put around those and Socket.IO alike.
 
+pub mod body;
+pub mod docs;
+pub mod error;
+pub mod health;
+pub mod identity;
+pub mod layers;
+pub mod neo;
 pub mod web;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, header};
+
+use crate::domain::Refusal;
+use crate::service::Services;
+use crate::settings::{HttpSettings, LimitSettings, WebAddress};
+use error::Failure;
+
+/// What writes the figures for `/metrics`.
+pub type Figures = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What handlers know. Cheap to clone.
+#[derive(Clone)]
+pub struct Web {
+    services: Services,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    http: HttpSettings,
+    limits: LimitSettings,
+    public_url: WebAddress,
+    figures: Figures,
+}
+
+impl Web {
+    /// Brings together what handlers know.
+    pub fn new(
+        services: Services,
+        http: HttpSettings,
+        limits: LimitSettings,
+        public_url: WebAddress,
+        figures: Figures,
+    ) -> Self {
+        Self { services, shared: Arc::new(Shared { http, limits, public_url, figures }) }
+    }
+
+    /// The use cases.
+    pub const fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// The limits that concern HTTP.
+    pub fn limits(&self) -> &LimitSettings {
+        &self.shared.limits
+    }
+
+    /// Bytes a JSON body may have.
+    pub fn body_bytes(&self) -> usize {
+        self.shared.limits.body_bytes.get()
+    }
+
+    /// Whether clients reach us by TLS, so that cookies may insist on it.
+    pub fn is_secure(&self) -> bool {
+        self.shared.public_url.as_str().starts_with("https://")
+    }
+
+    /// Whether a request was made by a page of ours, or by no page at all.
+    pub fn is_own_page(&self, headers: &HeaderMap) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let Ok(origin) = origin.to_str() else { return false };
+        let known = self.shared.http.allowed_origins.iter().any(|one| one.as_str() == origin);
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        known
+            || self.shared.public_url.as_str() == origin
+            || authority.is_some_and(|authority| host == Some(authority))
+    }
+
+    fn figures(&self) -> String {
+        (self.shared.figures)()
+    }
+}
+
+/// All routes of ours.
+pub fn router(web: Web) -> Router {
+    let settings = web.shared.http.clone();
+    let routes = neo::routes()
+        .merge(health::routes())
+        .merge(docs::routes())
+        .merge(web::routes())
+        .method_not_allowed_fallback(async || {
+            let refusal = Refusal::malformed("this address does not take this verb");
+            Failure::new(StatusCode::METHOD_NOT_ALLOWED, refusal)
+        })
+        .fallback(async || Failure::from(Refusal::not_found("there is nothing at this address")))
+        .with_state(web);
+    layers::api(routes, &settings)
+}

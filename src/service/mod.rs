@@ -4,9 +4,13 @@
 //! permit, let `store` write, answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use crate::domain::{LoginId, Principal};
-use crate::hub::ConnectionId;
+use crate::auth::Auth;
+use crate::clock::Clock;
+use crate::domain::{Credentials, LoginId, Principal, Refusal};
+use crate::hub::{ConnectionId, Hub};
+use crate::settings::{AuthSettings, LimitSettings, NeoSettings};
 
 /// Who asks, and over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,4 +23,61 @@ pub struct Caller {
     pub connection: Option<ConnectionId>,
     /// Where it asks from.
     pub address: IpAddr,
+}
+
+/// The use cases. Cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    parts: Arc<Parts>,
+}
+
+/// What the use cases rest on.
+pub struct Parts {
+    /// Who is connected, and who hears what.
+    pub hub: Hub,
+    /// Proofs of who one is.
+    pub auth: Auth,
+    /// The present moment.
+    pub clock: Clock,
+    /// What operators set about accounts.
+    pub accounts: AuthSettings,
+    /// How much one may claim.
+    pub limits: LimitSettings,
+    /// What operators set about the NEO interface.
+    pub neo: NeoSettings,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+impl Services {
+    /// Brings together what the use cases rest on.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts: Arc::new(parts) }
+    }
+
+    /// Finds out who somebody is.
+    pub async fn identify(
+        &self,
+        credentials: Credentials,
+        address: IpAddr,
+    ) -> Result<Caller, Refusal> {
+        let Credentials::Token(token) = credentials;
+        let proof = self.parts.auth.tokens.read(&token).map_err(|_| Refusal::unidentified())?;
+        Ok(Caller { principal: proof.principal, login: proof.login, connection: None, address })
+    }
+
+    /// Refuses who is not an administrator of the server.
+    pub async fn require_administrator(&self, caller: &Caller) -> Result<(), Refusal> {
+        tracing::debug!(principal = ?caller.principal, "not an administrator");
+        Err(Refusal::forbidden("only administrators may do this"))
+    }
+
+    /// Names of what does not answer.
+    pub async fn missing(&self) -> Vec<&'static str> {
+        vec![]
+    }
 }

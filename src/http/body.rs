@@ -1,0 +1,288 @@
+//! What a NEO request says: the keys of its JSON body, or of its path.
+//!
+//! The body is read whatever its `Content-Type`. Ids may be numeric strings, everything else
+//! is strict; an optional key that is `null` counts as absent.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+use super::error::Failure;
+use crate::domain::{Refusal, RefusalKind};
+
+/// The keys of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Keys(Map<String, Value>);
+
+/// What a key may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A whole number, perhaps written as a string.
+    Number,
+    /// A string.
+    Text,
+    /// A boolean.
+    Flag,
+    /// A list of anything.
+    List,
+}
+
+impl Shape {
+    /// The shape for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Number => "a number",
+            Self::Text => "a string",
+            Self::Flag => "a boolean",
+            Self::List => "a list",
+        }
+    }
+
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            Self::Number => number(value).is_some(),
+            Self::Text => value.is_string(),
+            Self::Flag => value.is_boolean(),
+            Self::List => value.is_array(),
+        }
+    }
+}
+
+/// A key that a route reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub shape: Shape,
+    /// Whether the route can do without.
+    pub optional: bool,
+}
+
+/// A mandatory number.
+pub const fn number_key(name: &'static str) -> Key {
+    Key { name, shape: Shape::Number, optional: false }
+}
+
+/// A mandatory text.
+pub const fn text_key(name: &'static str) -> Key {
+    Key { name, shape: Shape::Text, optional: false }
+}
+
+/// A mandatory list.
+pub const fn list_key(name: &'static str) -> Key {
+    Key { name, shape: Shape::List, optional: false }
+}
+
+/// A mandatory boolean.
+pub const fn flag_key(name: &'static str) -> Key {
+    Key { name, shape: Shape::Flag, optional: false }
+}
+
+impl Key {
+    /// The same key, which may be absent.
+    #[must_use]
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+}
+
+impl Keys {
+    /// Reads a body of at most `limit` bytes.
+    pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Failure> {
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length: u64| length > limit as u64) {
+            return Err(too_large(limit));
+        }
+        let bytes = match Limited::new(body, limit).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
+            Err(_) => return Err(Refusal::malformed("the body did not arrive whole").into()),
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(keys)) => Ok(Self(keys)),
+            Ok(Value::Null) => Err(Failure::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                Refusal::malformed("the body is null; send a JSON object"),
+            )),
+            Ok(_) => Err(Refusal::malformed("the body is not a JSON object").into()),
+            Err(_) => Err(Failure::new(
+                StatusCode::NOT_ACCEPTABLE,
+                Refusal::malformed("the body is not JSON"),
+            )),
+        }
+    }
+
+    /// The parameters of a path, as if they had come in a body.
+    pub fn from_path<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        Self(parameters.map(|(name, value)| (name.to_owned(), value.into())).collect())
+    }
+
+    /// Refuses the first of these keys that is missing or holds something else than it should.
+    pub fn check(&self, keys: &[Key]) -> Result<(), Refusal> {
+        for key in keys {
+            match self.get(key.name) {
+                None if key.optional => {}
+                None => return Err(Refusal::malformed(format!("{} is missing", key.name))),
+                Some(value) if key.shape.fits(value) => {}
+                Some(_) => {
+                    let expected = key.shape.as_str();
+                    return Err(Refusal::malformed(format!("{} must be {expected}", key.name)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever a key holds, unless it is absent or `null`.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A text, without its U+0000, which no database of ours takes.
+    pub fn text(&self, name: &'static str) -> Result<String, Refusal> {
+        self.maybe_text(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A text that may be absent.
+    pub fn maybe_text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.replace('\0', ""))),
+            Some(_) => Err(mistyped(name, Shape::Text)),
+        }
+    }
+
+    /// A number, wrapped as what it stands for.
+    pub fn number<T>(&self, name: &'static str, wrap: fn(i64) -> T) -> Result<T, Refusal> {
+        self.maybe_number(name, wrap)?.ok_or_else(|| missing(name))
+    }
+
+    /// A number that may be absent, wrapped as what it stands for.
+    pub fn maybe_number<T>(
+        &self,
+        name: &'static str,
+        wrap: fn(i64) -> T,
+    ) -> Result<Option<T>, Refusal> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(value) => match number(value) {
+                Some(number) => Ok(Some(wrap(number))),
+                None => Err(mistyped(name, Shape::Number)),
+            },
+        }
+    }
+
+    /// A boolean that may be absent.
+    pub fn maybe_flag(&self, name: &'static str) -> Result<Option<bool>, Refusal> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(mistyped(name, Shape::Flag)),
+        }
+    }
+
+    /// A list, empty when absent.
+    pub fn list(&self, name: &'static str) -> Result<&[Value], Refusal> {
+        match self.get(name) {
+            None => Ok(&[]),
+            Some(Value::Array(list)) => Ok(list),
+            Some(_) => Err(mistyped(name, Shape::List)),
+        }
+    }
+}
+
+fn number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+fn missing(name: &str) -> Refusal {
+    Refusal::malformed(format!("{name} is missing"))
+}
+
+fn mistyped(name: &str, shape: Shape) -> Refusal {
+    Refusal::malformed(format!("{name} must be {}", shape.as_str()))
+}
+
+fn too_large(limit: usize) -> Failure {
+    let text = format!("the body may have at most {limit} bytes (limits.body_bytes)");
+    Refusal::new(RefusalKind::TooLarge, text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::CircleId;
+
+    fn keys(value: &Value) -> Keys {
+        Keys(value.as_object().cloned().unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn bodies_are_read_by_the_page_s_rules() {
+        let table = [
+            (r#"{"a":1}"#, Ok(())),
+            ("", Err(406)),
+            ("hi", Err(406)),
+            ("\u{1F4A3}", Err(406)),
+            ("null", Err(405)),
+            ("[1]", Err(400)),
+            ("5", Err(400)),
+            (r#"{"a":"0123456789012345678901234567890"}"#, Err(413)),
+        ];
+        for (body, verdict) in table {
+            let read = Keys::read(&HeaderMap::new(), Body::from(body), 32).await;
+            assert_eq!(read.map(drop).map_err(|e| e.status().as_u16()), verdict, "{body}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_announced_giant_is_refused_before_it_comes() {
+        let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, 33.into())]);
+        let read = Keys::read(&headers, Body::from("{}"), 32).await;
+        assert_eq!(read.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[test]
+    fn a_bad_key_is_named() {
+        let wanted = [
+            number_key("circle_id"),
+            text_key("name").optional(),
+            flag_key("on").optional(),
+            list_key("files").optional(),
+        ];
+        let table = [
+            (json!({"circle_id": 1}), None),
+            (json!({"circle_id": "1", "name": null}), None),
+            (json!({}), Some("circle_id is missing")),
+            (json!({"circle_id": null}), Some("circle_id is missing")),
+            (json!({"circle_id": "x"}), Some("circle_id must be a number")),
+            (json!({"circle_id": 1.5}), Some("circle_id must be a number")),
+            (json!({"circle_id": true}), Some("circle_id must be a number")),
+            (json!({"circle_id": 1e300}), Some("circle_id must be a number")),
+            (json!({"circle_id": "99999999999999999999"}), Some("circle_id must be a number")),
+            (json!({"circle_id": 1, "name": 5}), Some("name must be a string")),
+            (json!({"circle_id": 1, "on": "True"}), Some("on must be a boolean")),
+            (json!({"circle_id": 1, "files": {}}), Some("files must be a list")),
+        ];
+        for (body, text) in table {
+            let refused = keys(&body).check(&wanted).err().map(|refusal| refusal.to_string());
+            assert_eq!(refused.as_deref(), text, "{body}");
+        }
+    }
+
+    #[test]
+    fn keys_are_read_as_what_they_stand_for() {
+        let keys = keys(&json!({"id": " 7 ", "name": "a\u{0}b", "none": null}));
+        assert_eq!(keys.number("id", CircleId::new), Ok(CircleId::new(7)));
+        assert_eq!(keys.text("name"), Ok("ab".to_owned()));
+        assert_eq!(keys.maybe_text("none"), Ok(None));
+        assert!(keys.text("none").is_err());
+        assert!(keys.list("name").is_err());
+    }
+}

@@ -1,0 +1,160 @@
+//! Who asks: tokens in bodies, headers and cookies.
+//!
+//! A request that leans on a cookie must come from a page of ours: cookies travel with
+//! requests that a foreign page has made up.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, StatusCode, header};
+
+use super::Web;
+use super::body::Keys;
+use super::error::{At, Failure};
+use crate::domain::{Credentials, Principal, Refusal, RefusalKind};
+use crate::service::Caller;
+
+/// The cookie of a user's token.
+pub const USER_COOKIE: &str = "neo_user_token";
+/// The cookie of a device's token.
+pub const DEVICE_COOKIE: &str = "neo_device_token";
+
+/// Who may ask for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Anybody; no token is looked at.
+    Anybody,
+    /// A user.
+    User,
+    /// A device.
+    Device,
+    /// A user or a device.
+    Either,
+    /// A user who is an administrator.
+    Admin,
+}
+
+impl Who {
+    /// The kind of asker for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anybody => "nobody in particular",
+            Self::User => "a user",
+            Self::Device => "a device",
+            Self::Either => "a user or a device",
+            Self::Admin => "an administrator",
+        }
+    }
+}
+
+/// A token, and of what kind of account it is said to be.
+struct Offer {
+    token: String,
+    device: Option<bool>,
+}
+
+/// Who asks with the keys of a body: the body's token first, then the header, then the cookie.
+pub async fn body_caller(
+    web: &Web,
+    who: Who,
+    keys: &Keys,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<Option<Caller>, Failure> {
+    if who == Who::Anybody {
+        return Ok(None);
+    }
+    let offer = match in_body(keys)? {
+        Some(offer) => Some(offer),
+        None => in_header(headers).or_else(|| in_cookie(web, headers)),
+    };
+    identify(web, who, offer, address).await.map(Some)
+}
+
+/// Who asks with the `Authorization` header alone.
+pub async fn header_caller(
+    web: &Web,
+    who: Who,
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> Result<Option<Caller>, Failure> {
+    if who == Who::Anybody {
+        return Ok(None);
+    }
+    identify(web, who, in_header(headers), address).await.map(Some)
+}
+
+async fn identify(
+    web: &Web,
+    who: Who,
+    offer: Option<Offer>,
+    address: IpAddr,
+) -> Result<Caller, Failure> {
+    let Some(Offer { token, device }) = offer else {
+        return Err(Refusal::new(RefusalKind::Unidentified, "a token is missing").into());
+    };
+    let inactive = match device {
+        Some(true) => StatusCode::PRECONDITION_FAILED,
+        Some(false) | None => StatusCode::UNAUTHORIZED,
+    };
+    let caller = web
+        .services()
+        .identify(Credentials::Token(token), address)
+        .await
+        .at(RefusalKind::Inactive, inactive)?;
+    let is_device = caller.principal.device().is_some();
+    if who == Who::Admin {
+        web.services().require_administrator(&caller).await?;
+    }
+    let right_kind = match who {
+        Who::Device => is_device,
+        Who::User | Who::Admin => !is_device,
+        Who::Either | Who::Anybody => device.is_none_or(|device| device == is_device),
+    };
+    if !right_kind || device.is_some_and(|device| device != is_device) {
+        let text = "the token belongs to another kind of account";
+        return Err(Refusal::new(RefusalKind::Unidentified, text).into());
+    }
+    Ok(caller)
+}
+
+fn in_body(keys: &Keys) -> Result<Option<Offer>, Refusal> {
+    if let Some(token) = keys.maybe_text("device_token")? {
+        return Ok(Some(Offer { token, device: Some(true) }));
+    }
+    Ok(keys.maybe_text("token")?.map(|token| Offer { token, device: Some(false) }))
+}
+
+fn in_header(headers: &HeaderMap) -> Option<Offer> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim();
+    let token = match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => value,
+    };
+    Some(Offer { token: token.to_owned(), device: None })
+}
+
+fn in_cookie(web: &Web, headers: &HeaderMap) -> Option<Offer> {
+    let (token, device) = match (cookie(headers, DEVICE_COOKIE), cookie(headers, USER_COOKIE)) {
+        (Some(token), _) => (token, true),
+        (None, Some(token)) => (token, false),
+        (None, None) => return None,
+    };
+    web.is_own_page(headers).then(|| Offer { token: token.to_owned(), device: Some(device) })
+}
+
+/// The value of a cookie.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(';')).find_map(|pair| {
+        let (found, value) = pair.trim().split_once('=')?;
+        (found == name).then_some(value)
+    })
+}
+
+/// The principal's user, where a route is for users.
+pub fn user_of(caller: &Caller) -> Result<crate::domain::UserId, Refusal> {
+    match caller.principal {
+        Principal::User(user) => Ok(user),
+        Principal::Device(_) => Err(Refusal::forbidden("only users may do this")),
+    }
+}

@@ -1,0 +1,207 @@
+//! What happens to every HTTP request before it finds its route, and to every answer.
+//!
+//! The path is tidied outside the router, because a router has chosen before its own layers
+//! run. Nothing here looks at queries or bodies, where secrets may be.
+
+use std::any::Any;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::http::{Extensions, HeaderMap, HeaderName, Uri, header, uri::PathAndQuery};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use tower::ServiceBuilder;
+use tower::util::MapRequestLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, Any as AnyValue, CorsLayer};
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
+use tracing::{Level, Span};
+
+use super::error::Failure;
+use crate::domain::{Refusal, RefusalKind};
+use crate::settings::{HttpSettings, Networks};
+
+/// The header that names a request in the answer and in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Seconds without a byte after which a body is given up.
+const BODY_SILENCE: Duration = Duration::from_secs(30);
+
+/// What every request meets, whatever serves it.
+pub fn around(inner: Router, settings: &HttpSettings) -> Router {
+    let tidy = ServiceBuilder::new().layer(MapRequestLayer::new(tidied)).service(inner);
+    let proxies = settings.trusted_proxies.clone();
+    let find_client = from_fn(move |mut request: Request, next: Next| {
+        let address = forwarded(&proxies, request.headers(), peer(request.extensions()));
+        request.extensions_mut().insert(address);
+        next.run(request)
+    });
+    let layers = ServiceBuilder::new()
+        .layer(MapRequestLayer::new(without_foreign_id))
+        .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        .layer(find_client)
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+                .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
+        )
+        .layer(CatchPanicLayer::custom(panicked));
+    Router::new().fallback_service(tidy).layer(layers)
+}
+
+/// What the routes of token APIs meet: any page may call them, and silence is not waited for.
+pub fn api(router: Router, settings: &HttpSettings) -> Router {
+    router.layer(RequestBodyTimeoutLayer::new(BODY_SILENCE)).layer(cors(settings))
+}
+
+/// Where a request comes from, as far as can be told.
+pub fn client_address(extensions: &Extensions) -> IpAddr {
+    extensions.get().copied().unwrap_or_else(|| peer(extensions))
+}
+
+/// The other end of the connection; without one it is this machine itself.
+fn peer(extensions: &Extensions) -> IpAddr {
+    extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |info| info.0.ip().to_canonical())
+}
+
+/// The nearest address that no proxy of ours has.
+fn forwarded(proxies: &Networks, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    if !proxies.contains(peer) {
+        return peer;
+    }
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let hops = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
+    let mut client = peer;
+    for hop in hops {
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
+        if !proxies.contains(client) {
+            break;
+        }
+    }
+    client
+}
+
+/// A known client doubles the leading slash, another appends encoded spaces.
+fn tidied(mut request: Request) -> Request {
+    let path = request.uri().path();
+    let mut tidy = path.trim_start_matches('/');
+    while let Some(shorter) = tidy.strip_suffix("%20") {
+        tidy = shorter;
+    }
+    if tidy.len() + 1 == path.len() {
+        return request;
+    }
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(tidy) = PathAndQuery::try_from(format!("/{tidy}{query}")) {
+        parts.path_and_query = Some(tidy);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+    request
+}
+
+/// The ids in our log are ours.
+fn without_foreign_id(mut request: Request) -> Request {
+    request.headers_mut().remove(REQUEST_ID);
+    request
+}
+
+fn span(request: &Request) -> Span {
+    let id = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let address = client_address(request.extensions());
+    tracing::info_span!("http", id, method = %request.method(), path = redacted(request.uri()), %address)
+}
+
+/// The path without what must not be logged: the query, and private-chat's key.
+fn redacted(uri: &Uri) -> String {
+    match uri.path().strip_prefix("/private-chat/").and_then(|rest| rest.split_once('/')) {
+        Some((_, opponent)) => format!("/private-chat/-/{opponent}"),
+        None => uri.path().to_owned(),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    tracing::error!(panic = text, "a request's handler panicked");
+    let refusal = Refusal::new(RefusalKind::Unavailable, "the server made a mistake");
+    Failure::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, refusal).into_response()
+}
+
+/// Open to all pages, or to those named; never with credentials.
+fn cors(settings: &HttpSettings) -> CorsLayer {
+    let origins = settings.allowed_origins.iter().filter_map(|o| o.as_str().parse().ok());
+    let everybody = settings.allowed_origins.is_empty();
+    let origin = if everybody { AllowOrigin::any() } else { AllowOrigin::list(origins) };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods(AnyValue)
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::RANGE])
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::CONTENT_RANGE])
+        .max_age(Duration::from_hours(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_tidied_at_both_ends() {
+        let table = [
+            ("/account/login", "/account/login"),
+            ("//android/token", "/android/token"),
+            ("///a//b?x=//y", "/a//b?x=//y"),
+            ("/account/modify%20%20", "/account/modify"),
+            ("//account/modify%20?a=%20", "/account/modify?a=%20"),
+            ("/", "/"),
+            ("//", "/"),
+        ];
+        for (path, tidy) in table {
+            let uri: Uri = format!("http://host{path}").parse().unwrap();
+            let request = Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
+            let found = tidied(request).uri().path_and_query().unwrap().to_string();
+            assert_eq!(found, tidy, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_log_knows_no_query_and_no_session_key() {
+        let table = [
+            ("/account/login?token=secret", "/account/login"),
+            ("/private-chat/secret/bob", "/private-chat/-/bob"),
+        ];
+        for (uri, path) in table {
+            assert_eq!(redacted(&uri.parse().unwrap()), path);
+        }
+    }
+
+    #[test]
+    fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
+        let proxies: Networks = serde_json::from_str(r#"["10.0.0.0/8"]"#).unwrap();
+        let table = [
+            ("9.9.9.9", "1.1.1.1", "9.9.9.9"),
+            ("10.0.0.1", "1.1.1.1", "1.1.1.1"),
+            ("10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.2", "1.1.1.1"),
+            ("10.0.0.1", "rubbish", "10.0.0.1"),
+            ("10.0.0.1", "", "10.0.0.1"),
+        ];
+        for (peer, header, client) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", header.parse().unwrap());
+            let found = forwarded(&proxies, &headers, peer.parse().unwrap());
+            assert_eq!(found.to_string(), client, "{peer} {header}");
+        }
+    }
+}
