@@ -21,6 +21,8 @@ export type Handlers = {
 const DEADLINE = 10_000;
 
 export class Live {
+  /** Connected, and the server knows who this is. */
+  ready = false;
   private readonly socket: Socket = io({ autoConnect: false });
   /** File numbers by message; `media` comes just before the acknowledgement that names the message. */
   private readonly announced = new Map<number, Media[]>();
@@ -29,12 +31,17 @@ export class Live {
     const socket = this.socket;
     socket.on("connect", async () => {
       const who = await this.ask<Answer>("authenticate", { token: currentToken() }).catch(() => null);
-      if (who?.success) on.up();
+      this.ready = who?.success === true;
+      if (this.ready) on.up();
       else if (who && who.code !== "unavailable") on.loggedOut();
       else setTimeout(() => socket.disconnect().connect(), 2_000);
     });
-    socket.on("disconnect", () => on.down());
-    socket.on("connect_error", () => on.down());
+    const down = () => {
+      this.ready = false;
+      on.down();
+    };
+    socket.on("disconnect", down);
+    socket.on("connect_error", down);
     socket.on("message", (event) => on.changed(event.conversation_id, event.sender));
     socket.on("media", (event) => this.announced.set(event.message_id, event.media_list));
     socket.on("writing", (event) => on.writing(event.conversation_id, event.user ?? "", event.is_writing));
@@ -66,7 +73,7 @@ export class Live {
   }
 
   typing(conversation: number, is: boolean): void {
-    if (this.socket.connected) this.socket.emit("writing", { conversation_id: conversation, is_writing: is });
+    if (this.ready) this.socket.emit("writing", { conversation_id: conversation, is_writing: is });
   }
 
   private ask<T>(channel: string, body: object): Promise<T> {

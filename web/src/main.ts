@@ -82,24 +82,23 @@ async function lookAround(): Promise<void> {
   const me: Me = (await post("/user/info")).content;
   state.me = me;
   meet(me);
-  state.circles = await Promise.all(me.circles.map(async ({ circle }): Promise<CircleInfo> => (await post("/circle/info", { circle_id: circle.id })).content));
-  for (const circle of state.circles) circle.users.forEach(({ user }) => meet(user));
-
   const mine = new Map(me.conversations.map((link) => [link.conversation_id, link.circle_id]));
   for (const id of state.threads.keys()) if (!mine.has(id)) state.threads.delete(id);
   if (state.open && !mine.has(state.open.id)) state.open = null;
-  for (const [id, circle] of mine) {
-    const title = state.circles.find((one) => one.id === circle)?.conversations.find((one) => one.id === id)?.name;
-    const thread = state.threads.get(id) ?? new Thread(id, circle, title ?? "Conversation");
-    thread.title = title ?? thread.title;
-    state.threads.set(id, thread);
+  for (const [id, circle] of mine) if (!state.threads.has(id)) state.threads.set(id, new Thread(id, circle));
+
+  // Listening comes before reading: what changes in between arrives as an event.
+  await Promise.all([...me.circles.map(({ circle }) => live.joinCircle(circle.id)), ...[...mine.keys()].map(live.join)]);
+  state.circles = await Promise.all(me.circles.map(async ({ circle }): Promise<CircleInfo> => (await post("/circle/info", { circle_id: circle.id })).content));
+  for (const circle of state.circles) {
+    for (const { user } of circle.users) meet(user);
+    for (const { id, name } of circle.conversations) {
+      const thread = state.threads.get(id);
+      if (thread) thread.title = name;
+    }
   }
   draw();
-  await Promise.all([
-    ...state.circles.map((circle) => live.joinCircle(circle.id)),
-    // Joined before reading: what is posted in between arrives as an event.
-    ...[...state.threads.values()].map((thread) => live.join(thread.id).then(() => catchUp(thread, false))),
-  ]);
+  await Promise.all([...state.threads.values()].map((thread) => catchUp(thread, false)));
   if (state.open) await members(state.open);
 }
 
@@ -183,13 +182,15 @@ function reject(id: number): void {
 /** Sends one message until it is stored; under the same reference it is stored once. */
 async function deliver(thread: Thread, one: Waiting): Promise<void> {
   one.failed = undefined;
+  if (!live.ready) return;
   try {
     const media = await live.say(thread.id, one.ref, one.text, one.files.map((file) => file.name));
     await Promise.all(media.map((medium, at) => upload(medium.id, one.files[at]!)));
     thread.waiting.splice(thread.waiting.indexOf(one), 1);
     await catchUp(thread, false);
   } catch (error) {
-    one.failed = error instanceof Error ? `${error.message}.`.replace("..", ".") : "Not sent.";
+    // Whoever lost the connection sends it again when it is back.
+    if (live.ready) one.failed = error instanceof Error ? `${error.message}.`.replace("..", ".") : "Not sent.";
   }
   draw();
 }

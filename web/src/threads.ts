@@ -11,6 +11,7 @@ export class Thread {
   readonly typing = new Map<string, number>();
   /** How far each person has read. */
   readonly seen = new Map<number, number>();
+  title = "Conversation";
   members: User[] = [];
   revision = 0;
   loaded = false;
@@ -20,7 +21,7 @@ export class Thread {
   private busy = false;
   private again = false;
 
-  constructor(readonly id: number, readonly circle: number | null, public title: string) {}
+  constructor(readonly id: number, readonly circle: number | null) {}
 
   get places(): number[] {
     return [...this.messages.keys()].sort((a, b) => a - b);

@@ -53,6 +53,7 @@ export function drawSide(act: Actions): void {
   // A half-written address survives the redrawing.
   const typed = new Map([...$("places").querySelectorAll<HTMLInputElement>("input")].map((input) => [input.dataset.circle, input]));
   const loose = [...state.threads.values()].filter((thread) => !state.circles.some((circle) => circle.id === thread.circle));
+  const focused = document.activeElement as HTMLElement | null;
   $("places").replaceChildren(
     ...state.circles.map((circle) =>
       el("section", { class: "circle" },
@@ -62,6 +63,16 @@ export function drawSide(act: Actions): void {
         inviteForm(circle.id, typed.get(String(circle.id)), act))),
     ...(loose.length ? [el("section", { class: "circle" }, el("h2", { text: "Others" }), ...loose.map((thread) => threadRow(thread, act)))] : []),
   );
+  if (focused && !focused.matches(":focus")) refocus(focused);
+}
+
+/** Gives the focus back to what was drawn anew under it. */
+function refocus(old: HTMLElement): void {
+  const { conversation, person } = old.dataset;
+  const same = [...$("places").querySelectorAll<HTMLElement>("input, .row")].find(
+    (one) => one === old || (one.dataset.conversation === conversation && one.dataset.person === person && (conversation || person)),
+  );
+  same?.focus();
 }
 
 function threadRow(thread: Thread, act: Actions): HTMLElement {
