@@ -1,1 +1,254 @@
-//! Placeholder for the `telemetry` module.
+//! What the server tells about itself: its log on standard error, its metrics on `/metrics`.
+//!
+//! Secrets come in addresses, so nobody logs one without `shown_path`.
+
+use std::borrow::Cow;
+use std::io::IsTerminal as _;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{LogFormat, LogSettings};
+
+const CONNECTIONS: &str = "klatsch_connections";
+const MESSAGES: &str = "klatsch_messages_total";
+const BATCH_ENTRIES: &str = "klatsch_log_batch_entries";
+const COMMIT_SECONDS: &str = "klatsch_log_commit_seconds";
+const SINK_OVERFLOWS: &str = "klatsch_sink_overflows_total";
+const REFUSALS: &str = "klatsch_refusals_total";
+
+/// Variables that choose what is logged; the first one that is set wins.
+const FILTERS: [&str; 2] = ["KLATSCH_LOG", "RUST_LOG"];
+
+/// The log cannot be written as asked.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{variable} (environment variable) must be a filter such as info,klatsch::store=debug: {problem}"
+)]
+pub struct LogError {
+    variable: &'static str,
+    problem: String,
+}
+
+/// Begins to log; a second call in one process changes nothing.
+pub fn start_log(settings: &LogSettings) -> Result<(), LogError> {
+    let given = FILTERS.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
+    let (variable, filter) = given.unwrap_or(("KLATSCH_LOG__FILTER", settings.filter.clone()));
+    let filter: EnvFilter =
+        filter.parse().map_err(|error| LogError { variable, problem: format!("{error}") })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let _ = match settings.format {
+        LogFormat::Pretty => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+/// All metrics of this process.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}
+
+impl Metrics {
+    /// Begins to measure; a second call in one process gives the same metrics again.
+    pub fn start() -> Self {
+        static STARTED: OnceLock<PrometheusHandle> = OnceLock::new();
+        Self(STARTED.get_or_init(install).clone())
+    }
+
+    /// The page that Prometheus reads.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds what was measured, for ever; without it an unread page would grow.
+    pub async fn keep_up(self) {
+        let mut pace = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            pace.tick().await;
+            self.0.run_upkeep();
+        }
+    }
+}
+
+fn install() -> PrometheusHandle {
+    let buckets = [
+        (
+            COMMIT_SECONDS,
+            &[0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0][..],
+        ),
+        (BATCH_ENTRIES, &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0][..]),
+    ];
+    let builder = buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+        let matcher = Matcher::Full(name.to_owned());
+        builder.set_buckets_for_metric(matcher, bounds).expect("the bounds are not empty")
+    });
+    let recorder = builder.build_recorder();
+    let handle = recorder.handle();
+    if metrics::set_global_recorder(recorder).is_err() {
+        tracing::warn!("somebody else measures this process; /metrics stays empty");
+    }
+    describe_gauge!(CONNECTIONS, "live connections by transport and Engine.IO generation");
+    describe_counter!(MESSAGES, "messages posted, by dialect");
+    describe_histogram!(BATCH_ENTRIES, "entries that one transaction of the log wrote");
+    describe_histogram!(COMMIT_SECONDS, "seconds one transaction of the log took");
+    describe_counter!(SINK_OVERFLOWS, "connections ended because they read too slowly, by dialect");
+    describe_counter!(REFUSALS, "commands and requests that were refused, by code");
+    handle
+}
+
+/// How a connection travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Frames of a raw dialect.
+    WebSocket,
+    /// Socket.IO over WebSocket, of an Engine.IO generation.
+    SocketIo(u8),
+    /// Socket.IO over polling, of an Engine.IO generation.
+    Polling(u8),
+}
+
+impl Transport {
+    fn add(self, count: f64) {
+        let (transport, engine) = match self {
+            Self::WebSocket => ("websocket", String::new()),
+            Self::SocketIo(engine) => ("websocket", engine.to_string()),
+            Self::Polling(engine) => ("polling", engine.to_string()),
+        };
+        gauge!(CONNECTIONS, "transport" => transport, "engine" => engine).increment(count);
+    }
+}
+
+/// A live connection that is counted until this is dropped.
+#[derive(Debug)]
+pub struct Counted(Transport);
+
+impl Counted {
+    /// One more.
+    pub fn new(transport: Transport) -> Self {
+        transport.add(1.0);
+        Self(transport)
+    }
+
+    /// It travels differently from now on.
+    pub fn change(&mut self, transport: Transport) {
+        transport.add(1.0);
+        self.0.add(-1.0);
+        self.0 = transport;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.add(-1.0);
+    }
+}
+
+/// A message was posted.
+pub fn count_message(dialect: &'static str) {
+    counter!(MESSAGES, "dialect" => dialect).increment(1);
+}
+
+/// The log committed a transaction.
+pub fn count_commit(entries: usize, took: Duration) {
+    histogram!(BATCH_ENTRIES).record(entries as f64);
+    histogram!(COMMIT_SECONDS).record(took);
+}
+
+/// A connection was ended because it read too slowly.
+pub fn count_overflow(dialect: &'static str) {
+    counter!(SINK_OVERFLOWS, "dialect" => dialect).increment(1);
+}
+
+/// A command or request was refused.
+pub fn count_refusal(code: &'static str) {
+    counter!(REFUSALS, "code" => code).increment(1);
+}
+
+/// An address as it may be logged: without its query, and without keys and tokens in its path.
+pub fn shown_path(address: &str) -> Cow<'_, str> {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    let mut hide = false;
+    let mut hidden = false;
+    let shown: Vec<_> = path
+        .split('/')
+        .map(|part| {
+            let secret = !part.is_empty() && (hide || is_secret(part));
+            hide = part == "private-chat";
+            hidden |= secret;
+            if secret { "…" } else { part }
+        })
+        .collect();
+    if hidden { Cow::Owned(shown.join("/")) } else { Cow::Borrowed(path) }
+}
+
+/// Whether a part of a path looks like a session key or a token.
+fn is_secret(part: &str) -> bool {
+    let is_key = part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_key || part.starts_with("eyJ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_logged_without_secrets() {
+        let key = "0123456789abcdefghijklmnopqrstuv";
+        let table = [
+            ("/healthz", "/healthz"),
+            ("/socket.io/?EIO=4&token=secret", "/socket.io/"),
+            (&format!("/private-chat/{key}/bob?html=raw"), "/private-chat/…/bob"),
+            ("/private-chat/short/bob", "/private-chat/…/bob"),
+            (&format!("/{key}/bob"), "/…/bob"),
+            ("/eyJhbGciOi.eyJzdWIi.c2ln/bob", "/…/bob"),
+            (
+                "/media/file/0b8f7a52-7c3e-4a53-9d6f-2f5a1f0e6c11",
+                "/media/file/0b8f7a52-7c3e-4a53-9d6f-2f5a1f0e6c11",
+            ),
+            ("/private-chat/", "/private-chat/"),
+            ("", ""),
+        ];
+        for (address, shown) in table {
+            assert_eq!(shown_path(address), shown, "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_counted_stands_on_the_page() {
+        let metrics = Metrics::start();
+        count_message("test");
+        count_refusal("test");
+        count_overflow("test");
+        count_commit(3, Duration::from_millis(3));
+        let mut connection = Counted::new(Transport::Polling(9));
+        connection.change(Transport::SocketIo(9));
+        let page = Metrics::start().render();
+        for line in [
+            "# HELP klatsch_messages_total messages posted, by dialect",
+            "klatsch_messages_total{dialect=\"test\"} 1",
+            "klatsch_refusals_total{code=\"test\"} 1",
+            "klatsch_sink_overflows_total{dialect=\"test\"} 1",
+            "klatsch_connections{transport=\"polling\",engine=\"9\"} 0",
+            "klatsch_connections{transport=\"websocket\",engine=\"9\"} 1",
+            "# TYPE klatsch_log_commit_seconds histogram",
+            "# TYPE klatsch_log_batch_entries histogram",
+        ] {
+            assert!(page.contains(line), "{page}\nlacks {line}");
+        }
+        drop(connection);
+        let ended = "klatsch_connections{transport=\"websocket\",engine=\"9\"} 0";
+        assert!(metrics.render().contains(ended), "{}", metrics.render());
+    }
+}

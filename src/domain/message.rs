@@ -1,7 +1,10 @@
 //! Messages, before and after they are stored.
 
+use std::sync::Arc;
+
 use super::{
-    ConversationId, LinkId, Media, MessageId, Place, Principal, Revision, Seq, SmileId, Timestamp,
+    CircleId, ConversationId, Device, LinkId, Media, Membership, MessageId, Place, Principal,
+    Revision, Seq, SmileId, Timestamp,
 };
 
 /// Text that fits the column that stores it; may be blank, holds no U+0000.
@@ -132,4 +135,29 @@ pub struct Message {
     pub media_count: u32,
     /// The files themselves, in their order; empty where only the count was asked for.
     pub medias: Vec<Media>,
+}
+
+/// By what right a message was written, as readers are shown it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorship {
+    /// By a member, or a former one.
+    Member {
+        /// The membership, as it is now or as it ended.
+        membership: Arc<Membership>,
+        /// The conversation's circle.
+        circle: Option<CircleId>,
+    },
+    /// By a device.
+    Device(Arc<Device>),
+    /// By somebody of whom nothing is left.
+    Gone,
+}
+
+/// A message with what is shown beside it when it is read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The message, with its files.
+    pub message: Message,
+    /// By what right it was written.
+    pub by: Authorship,
 }

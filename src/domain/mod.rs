@@ -24,7 +24,9 @@ pub use id::{
     CircleId, CircleLinkId, ConversationId, DeviceId, FileId, InviteId, LinkId, LoginId, MediaId,
     MessageId, Place, Principal, Revision, Seq, SmileId, UserId,
 };
-pub use message::{ClientRef, Dialect, Draft, Message, MessageKind, Text, TextTooLong};
+pub use message::{
+    Authorship, ClientRef, Dialect, Draft, Message, MessageKind, Text, TextTooLong, Written,
+};
 pub use party::{Device, Party, User};
 pub use receipt::Receipt;
 pub use refusal::{Refusal, RefusalKind};

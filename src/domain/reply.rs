@@ -1,6 +1,6 @@
 //! What the one who asked is told when a command was carried out.
 
-use super::{Media, Message, MessageId, Principal, Refusal, Revision, Seq};
+use super::{Media, MessageId, Principal, Refusal, Revision, Seq, Written};
 
 /// What became of a command.
 pub type Outcome = Result<Reply, Refusal>;
@@ -24,7 +24,7 @@ pub struct Posted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// In the order that was asked for.
-    pub messages: Vec<Message>,
+    pub messages: Vec<Written>,
     /// From where to go on; the conversation's newest change when there is no more.
     pub revision: Revision,
     /// Whether there are more.
