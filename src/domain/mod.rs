@@ -8,6 +8,7 @@ mod conversation;
 mod event;
 mod id;
 mod message;
+mod name;
 mod party;
 mod receipt;
 mod refusal;
@@ -27,6 +28,7 @@ pub use id::{
 pub use message::{
     Authorship, ClientRef, Dialect, Draft, Message, MessageKind, Text, TextTooLong, Written,
 };
+pub use name::{Email, Username};
 pub use party::{Device, Party, User};
 pub use receipt::Receipt;
 pub use refusal::{Refusal, RefusalKind};
