@@ -1,1 +1,126 @@
-//! Placeholder for the `store` module.
+//! The database; the only module that knows what it looks like.
+//!
+//! There are pools for reading, and one turn for writing: whoever writes takes the turn first, so within a process
+//! commits happen in the order in which they are told.
+
+mod connect;
+pub(crate) mod counters;
+mod error;
+mod notices;
+mod rows;
+mod schema;
+mod transaction;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+pub use connect::{Durability, Options};
+pub use error::StoreError;
+pub use notices::Notice;
+pub use transaction::{Tx, WriteTurn};
+
+use crate::clock::Clock;
+use connect::Connector;
+use transaction::Writer;
+
+/// The way to everything that is kept.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    connector: Connector,
+    reads: DatabaseConnection,
+    /// Fair: whoever asks first writes first.
+    writer: Arc<Mutex<Writer>>,
+    clock: Clock,
+    node: [u8; 16],
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("backend", &self.backend()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Connects; SQLite's file is made if it is missing. The schema is left as it is.
+    pub async fn open(options: &Options, clock: Clock) -> Result<Self, StoreError> {
+        let connector = Connector::new(options)?;
+        // The writer comes first: it makes the file that readers open.
+        let writer = Writer::open(connector.clone()).await?;
+        let reads = connector.readers().await?;
+        let writer = Arc::new(Mutex::new(writer));
+        let node = rand::random();
+        Ok(Self { shared: Arc::new(Shared { connector, reads, writer, clock, node }) })
+    }
+
+    /// Brings the schema up to date; several processes may do so at once.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        schema::migrate(&self.shared.connector).await
+    }
+
+    /// Names of the migrations that `migrate` would apply.
+    pub async fn list_pending_migrations(&self) -> Result<Vec<String>, StoreError> {
+        schema::pending(self.reads()).await
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.reads().execute_unprepared("SELECT 1").await?;
+        Ok(())
+    }
+
+    /// Waits for the writer, and closes. Nothing can be read or written afterwards.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.reads().close_by_ref().await?;
+        let writer = self.shared.writer.lock().await;
+        writer.checkpoint().await;
+        Ok(writer.close().await?)
+    }
+
+    /// Runs one transaction in a turn of its own: all of it is stored, or nothing if `work` or anything else fails.
+    pub async fn write<T>(
+        &self,
+        work: impl AsyncFnOnce(&Tx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let deadline = Instant::now() + self.shared.connector.options().deadline;
+        let mut turn = timeout_at(deadline, self.turn()).await.map_err(|_| StoreError::TooSlow)?;
+        turn.write_until(deadline, work).await
+    }
+
+    /// Waits for the turn to write. Whoever has it may commit and tell of it before anybody else commits.
+    pub async fn turn(&self) -> WriteTurn {
+        let writer = self.shared.writer.clone().lock_owned().await;
+        WriteTurn::new(writer, self.shared.connector.options().deadline)
+    }
+
+    /// What everybody reads from. A page is read whole, never while a client is being waited for.
+    pub fn reads(&self) -> &DatabaseConnection {
+        &self.shared.reads
+    }
+
+    /// Which of the three databases it is.
+    pub fn backend(&self) -> DbBackend {
+        self.shared.connector.backend()
+    }
+
+    /// SQLite's file, if it is SQLite.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.shared.connector.file()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Names this process among those that share the database.
+    pub(crate) fn node(&self) -> &[u8; 16] {
+        &self.shared.node
+    }
+}

@@ -1,0 +1,305 @@
+//! How each database is opened: what its pools hold and what every connection of it is told first.
+//!
+//! The defaults of the drivers are wrong for us in many places; each line here that departs from one says why.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sea_orm::sqlx::mysql::MySqlConnection;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{AssertSqlSafe, Executor};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr};
+
+use super::StoreError;
+
+/// How long a statement of a reader, or the wait for a lock, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one waits for a connection of a pool.
+const ACQUIRE: Duration = Duration::from_secs(2);
+/// A connection that sat idle for longer may be dead, as after a restart of the server; it is pinged before use.
+const IDLE: Duration = Duration::from_secs(1);
+/// A migration may take long, and others wait for it.
+const MIGRATION: Duration = Duration::from_mins(10);
+
+/// When SQLite calls a commit done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When it is on the disk: acknowledged survives a power cut.
+    #[default]
+    Full,
+    /// When the system has it: acknowledged survives the end of the process.
+    Normal,
+}
+
+/// Which database, and how.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite:FILE`, `postgres://…` or `mysql://…`; may hold a password.
+    pub url: String,
+    /// When SQLite calls a commit done.
+    pub durability: Durability,
+    /// Connections for reading; unset takes what suits the database.
+    pub readers: Option<u32>,
+    /// How long a transaction may take, the wait for its turn included.
+    pub deadline: Duration,
+}
+
+impl Options {
+    /// The defaults, for the database at this address.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            durability: Durability::default(),
+            readers: None,
+            deadline: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Says nothing of the address, which may hold a password.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("durability", &self.durability)
+            .field("readers", &self.readers)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens pools of one database.
+#[derive(Clone, Debug)]
+pub(super) struct Connector {
+    backend: DbBackend,
+    options: Options,
+    file: Option<PathBuf>,
+}
+
+/// What a pool is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Write,
+    Migrate,
+}
+
+impl Connector {
+    /// Reads the address; nothing is opened yet.
+    pub(super) fn new(options: &Options) -> Result<Self, StoreError> {
+        let mut options = options.clone();
+        for (alias, name) in [("postgresql:", "postgres:"), ("mariadb:", "mysql:")] {
+            if let Some(rest) = options.url.strip_prefix(alias) {
+                options.url = format!("{name}{rest}");
+            }
+        }
+        let backend = [DbBackend::Sqlite, DbBackend::Postgres, DbBackend::MySql]
+            .into_iter()
+            .find(|backend| backend.is_prefix_of(&options.url))
+            .ok_or_else(|| {
+                StoreError::Address(
+                    "`database.url` must begin with `sqlite:`, `postgres://` or `mysql://`".into(),
+                )
+            })?;
+        let file = match backend {
+            DbBackend::Sqlite => Some(sqlite_file(&options.url)?),
+            _ => None,
+        };
+        Ok(Self { backend, options, file })
+    }
+
+    /// Which of the three it is.
+    pub(super) fn backend(&self) -> DbBackend {
+        self.backend
+    }
+
+    /// SQLite's file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The options it was made with.
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What transactions use, one at a time.
+    pub(super) async fn writer(&self) -> Result<DatabaseConnection, StoreError> {
+        self.open(Purpose::Write).await
+    }
+
+    /// What everybody reads from; pools of their own, so that history cannot starve the writer.
+    pub(super) async fn readers(&self) -> Result<DatabaseConnection, StoreError> {
+        self.open(Purpose::Read).await
+    }
+
+    /// One connection that may take its time.
+    pub(super) async fn migrator(&self) -> Result<DatabaseConnection, StoreError> {
+        self.open(Purpose::Migrate).await
+    }
+
+    async fn open(&self, purpose: Purpose) -> Result<DatabaseConnection, StoreError> {
+        let mut connect = ConnectOptions::new(self.options.url.clone());
+        connect
+            // The drivers log every statement at INFO, and would wait 30 s for a connection.
+            .sqlx_logging(false)
+            .record_stmt_in_spans(false)
+            .acquire_timeout(ACQUIRE)
+            // A ping before each statement doubles the way.
+            .test_before_acquire(false);
+        match self.backend {
+            DbBackend::Sqlite => self.tune_sqlite(&mut connect, purpose),
+            DbBackend::Postgres => self.tune_postgres(&mut connect, purpose),
+            _ => self.tune_mysql(&mut connect, purpose),
+        }
+        retry_busy(|| Database::connect(connect.clone())).await.map_err(StoreError::from)
+    }
+
+    fn pool(&self, connect: &mut ConnectOptions, purpose: Purpose, write: u32, read: u32) {
+        let size = match purpose {
+            Purpose::Read => self.options.readers.unwrap_or(read).max(1),
+            Purpose::Write => write,
+            Purpose::Migrate => 1,
+        };
+        connect.max_connections(size).min_connections(u32::from(purpose != Purpose::Read));
+    }
+
+    fn tune_sqlite(&self, connect: &mut ConnectOptions, purpose: Purpose) {
+        // One writer: more would only wait for each other in the busy handler.
+        self.pool(connect, purpose, 1, 4);
+        // Never exchanged by the pool, which knows nothing of our own BEGIN and COMMIT.
+        connect.idle_timeout(None).max_lifetime(None);
+        if purpose != Purpose::Read {
+            // The first connection may have to wait for another process that makes the file.
+            connect.acquire_timeout(2 * PATIENCE);
+        }
+        let synchronous = match self.options.durability {
+            Durability::Full => SqliteSynchronous::Full,
+            Durability::Normal => SqliteSynchronous::Normal,
+        };
+        let patience = if purpose == Purpose::Migrate { MIGRATION } else { PATIENCE };
+        connect.map_sqlx_sqlite_opts(move |options| {
+            let options =
+                options.foreign_keys(true).busy_timeout(patience).pragma("cache_size", "-65536");
+            if purpose == Purpose::Read {
+                return options.read_only(true);
+            }
+            options
+                .create_if_missing(true)
+                // The driver leaves the journal as it is, and readers would block the writer.
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(synchronous)
+                // The default of 1,000 pages writes the same pages back too often.
+                .pragma("wal_autocheckpoint", "4000")
+        });
+    }
+
+    fn tune_postgres(&self, connect: &mut ConnectOptions, purpose: Purpose) {
+        self.pool(connect, purpose, 2, 8);
+        connect.test_before_acquire_if_idle_for(IDLE);
+        connect.set_application_name("klatsch");
+        if purpose == Purpose::Migrate {
+            connect.idle_timeout(None).max_lifetime(None);
+            return;
+        }
+        let patience = PATIENCE.as_millis().to_string();
+        connect.map_sqlx_postgres_opts(move |options| {
+            let options = options.options([
+                ("statement_timeout", patience.as_str()),
+                ("lock_timeout", patience.as_str()),
+                // A node that vanished must not keep its locks.
+                ("idle_in_transaction_session_timeout", "10000"),
+            ]);
+            if purpose == Purpose::Write {
+                return options;
+            }
+            options.options([
+                ("default_transaction_read_only", "on"),
+                // After five uses a cached plan may turn generic, and a page of history into a scan of seconds.
+                ("plan_cache_mode", "force_custom_plan"),
+            ])
+        });
+    }
+
+    fn tune_mysql(&self, connect: &mut ConnectOptions, purpose: Purpose) {
+        self.pool(connect, purpose, 2, 8);
+        connect.test_before_acquire_if_idle_for(IDLE);
+        if purpose == Purpose::Migrate {
+            connect.idle_timeout(None).max_lifetime(None);
+        }
+        connect.map_sqlx_mysql_opts(|options| {
+            options
+                .charset("utf8mb4")
+                // A full cache closes statements by packets that nobody answers, and each of them costs 40 ms of
+                // delayed acknowledgement, as the driver does not set TCP_NODELAY.
+                .statement_cache_capacity(4096)
+        });
+        connect.map_sqlx_mysql_pool_opts(move |pool| {
+            pool.after_connect(move |connection, _| Box::pin(greet_mysql(connection, purpose)))
+        });
+    }
+}
+
+/// What a fresh connection to MySQL or MariaDB is told.
+async fn greet_mysql(
+    connection: &mut MySqlConnection,
+    purpose: Purpose,
+) -> Result<(), sea_orm::sqlx::Error> {
+    // A key that is looked up after the wait for a lock must be seen: no snapshot from before it.
+    let mut words = vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"];
+    if purpose != Purpose::Migrate {
+        words.push("SET SESSION innodb_lock_wait_timeout = 5");
+        // The two servers name it differently; each reads its own comment.
+        words.push(
+            "SET SESSION /*M! max_statement_time = 5 */ /*!50708 max_execution_time = 5000 */",
+        );
+    }
+    if purpose == Purpose::Read {
+        words.push("SET SESSION TRANSACTION READ ONLY");
+    }
+    for statement in words {
+        connection.execute(AssertSqlSafe(statement.to_owned())).await?;
+    }
+    Ok(())
+}
+
+fn sqlite_file(url: &str) -> Result<PathBuf, StoreError> {
+    let options: SqliteConnectOptions = url
+        .parse()
+        .map_err(|_| StoreError::Address("`database.url` is no path to an SQLite file".into()))?;
+    let file = options.get_filename();
+    if url.contains(":memory:") || url.contains("mode=memory") || file.as_os_str().is_empty() {
+        return Err(StoreError::Address(
+            "`database.url` must name a file: an SQLite database in memory has one connection only"
+                .into(),
+        ));
+    }
+    Ok(file.to_owned())
+}
+
+/// Several processes that make the same new SQLite file at once exclude each other without waiting.
+async fn retry_busy<F>(mut connect: impl FnMut() -> F) -> Result<DatabaseConnection, DbErr>
+where
+    F: Future<Output = Result<DatabaseConnection, DbErr>>,
+{
+    const TRIES: u32 = 100;
+    for _ in 1..TRIES {
+        match connect().await {
+            Err(error) if is_busy(&error) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    connect().await
+}
+
+fn is_busy(error: &DbErr) -> bool {
+    let Some(sea_orm::sqlx::Error::Database(error)) = super::error::driver_error(error) else {
+        return false;
+    };
+    error.try_downcast_ref::<sea_orm::sqlx::sqlite::SqliteError>().is_some()
+        && error
+            .code()
+            .and_then(|code| code.parse::<i32>().ok())
+            .is_some_and(|code| code & 0xff == 5)
+}

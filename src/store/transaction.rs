@@ -1,0 +1,264 @@
+//! The write turn, and the transactions that happen in it.
+//!
+//! In one process one transaction writes at a time: what is committed first is published first, and on SQLite the two
+//! writing connections never wait for each other. Whoever holds the turn may keep it beyond the commit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sea_orm::entity::prelude::async_trait::async_trait;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    QueryResult, Statement, TransactionTrait,
+};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::{Instant, timeout_at};
+
+use super::StoreError;
+use super::connect::Connector;
+use super::error::{is_connection_lost, is_transient};
+
+/// Pauses between attempts on a database that is away.
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// They double up to this.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The connections that write; guarded by the turn.
+pub(super) struct Writer {
+    connector: Connector,
+    connection: DatabaseConnection,
+    /// A transaction did not end properly: its connection may be in any state, and another takes its place.
+    stale: Arc<AtomicBool>,
+}
+
+impl Writer {
+    pub(super) async fn open(connector: Connector) -> Result<Self, StoreError> {
+        let connection = connector.writer().await?;
+        Ok(Self { connector, connection, stale: Arc::default() })
+    }
+
+    /// Moves SQLite's log into its file, so that the file alone is everything.
+    pub(super) async fn checkpoint(&self) {
+        if self.connector.backend() == DbBackend::Sqlite {
+            let words = "PRAGMA wal_checkpoint(TRUNCATE)";
+            if let Err(error) = self.connection.execute_unprepared(words).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "checkpoint failed");
+            }
+        }
+    }
+
+    pub(super) async fn close(&self) -> Result<(), DbErr> {
+        self.connection.close_by_ref().await
+    }
+
+    async fn begin(&mut self) -> Result<Tx, StoreError> {
+        if self.connector.backend() != DbBackend::Sqlite {
+            let transaction = self.connection.begin().await?;
+            return Ok(Tx(Inner::Pooled(transaction)));
+        }
+        if self.stale.load(Ordering::Acquire) {
+            // Closing waits for a statement that still runs, and rolls back what it belongs to.
+            self.connection.close_by_ref().await?;
+            self.connection = self.connector.writer().await?;
+            self.stale.store(false, Ordering::Release);
+        }
+        // Not by the driver: after a full disk it loses count of its nested transactions and then says `Ok` to commits
+        // that never happen. And not deferred: who reads first and writes then would be refused as busy at once.
+        self.connection.execute_unprepared("BEGIN IMMEDIATE").await?;
+        Ok(Tx(Inner::Own(OwnTransaction {
+            connection: self.connection.clone(),
+            stale: self.stale.clone(),
+            broken: AtomicBool::new(false),
+            ended: false,
+        })))
+    }
+}
+
+/// The right to write, until it is dropped.
+pub struct WriteTurn {
+    writer: OwnedMutexGuard<Writer>,
+    deadline: Duration,
+}
+
+impl WriteTurn {
+    pub(super) fn new(writer: OwnedMutexGuard<Writer>, deadline: Duration) -> Self {
+        Self { writer, deadline }
+    }
+
+    /// Runs one transaction and keeps the turn, so that what happened can be told before anybody else writes.
+    pub async fn write<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&Tx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.write_until(Instant::now() + self.deadline, work).await
+    }
+
+    /// The same, with the time left for it. Dropped half way, it is rolled back.
+    pub(super) async fn write_until<T>(
+        &mut self,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&Tx) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let begun = async {
+            let tx = self.begin(deadline).await?;
+            match work(&tx).await {
+                Ok(value) => Ok((tx, value)),
+                Err(error) => {
+                    tx.rollback().await;
+                    Err(error)
+                }
+            }
+        };
+        let (tx, value) = timeout_at(deadline, begun).await.map_err(|_| StoreError::TooSlow)??;
+        match timeout_at(deadline, tx.commit()).await {
+            Ok(outcome) => outcome.map(|()| value),
+            Err(_) => Err(StoreError::OutcomeUnknown(None)),
+        }
+    }
+
+    /// Nothing is done before the transaction has begun, so a database that is away may come back until then.
+    async fn begin(&mut self, deadline: Instant) -> Result<Tx, StoreError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.writer.begin().await {
+                Err(error) if error.is_transient() && Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = LONGEST_PAUSE.min(2 * pause);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+}
+
+/// A transaction under way; statements run on it as on any connection.
+pub struct Tx(Inner);
+
+enum Inner {
+    /// On SQLite: a connection that nobody else uses, and our own words.
+    Own(OwnTransaction),
+    /// Elsewhere: the driver's.
+    Pooled(DatabaseTransaction),
+}
+
+struct OwnTransaction {
+    connection: DatabaseConnection,
+    stale: Arc<AtomicBool>,
+    /// SQLite rolled back by itself, or may have: what came now would be committed statement by statement.
+    broken: AtomicBool,
+    ended: bool,
+}
+
+impl Drop for OwnTransaction {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.stale.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl OwnTransaction {
+    fn usable(&self) -> Result<&DatabaseConnection, DbErr> {
+        if self.broken.load(Ordering::Acquire) {
+            return Err(DbErr::Custom("the transaction has failed already".into()));
+        }
+        Ok(&self.connection)
+    }
+
+    fn noted<T>(&self, outcome: Result<T, DbErr>) -> Result<T, DbErr> {
+        if let Err(error) = &outcome
+            && is_transient(error)
+        {
+            self.broken.store(true, Ordering::Release);
+        }
+        outcome
+    }
+
+    async fn commit(mut self) -> Result<(), StoreError> {
+        let outcome = self.usable()?.execute_unprepared("COMMIT").await;
+        match outcome {
+            Ok(_) => {
+                self.ended = true;
+                Ok(())
+            }
+            // Still open after `busy`, gone after `full`; its connection is exchanged either way.
+            Err(error) if is_connection_lost(&error) => {
+                Err(StoreError::OutcomeUnknown(Some(error)))
+            }
+            Err(error) => {
+                self.rollback().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn rollback(mut self) {
+        // Fails if SQLite has rolled back by itself; then the connection is exchanged.
+        self.ended = self.connection.execute_unprepared("ROLLBACK").await.is_ok();
+    }
+}
+
+impl Tx {
+    async fn commit(self) -> Result<(), StoreError> {
+        match self.0 {
+            Inner::Own(transaction) => transaction.commit().await,
+            Inner::Pooled(transaction) => transaction.commit().await.map_err(|error| {
+                if is_connection_lost(&error) {
+                    StoreError::OutcomeUnknown(Some(error))
+                } else {
+                    error.into()
+                }
+            }),
+        }
+    }
+
+    async fn rollback(self) {
+        match self.0 {
+            Inner::Own(transaction) => transaction.rollback().await,
+            Inner::Pooled(transaction) => {
+                if let Err(error) = transaction.rollback().await {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "rollback failed");
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Tx {
+    fn get_database_backend(&self) -> DbBackend {
+        match &self.0 {
+            Inner::Own(_) => DbBackend::Sqlite,
+            Inner::Pooled(transaction) => transaction.get_database_backend(),
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        match &self.0 {
+            Inner::Own(own) => own.noted(own.usable()?.execute_raw(statement).await),
+            Inner::Pooled(transaction) => transaction.execute_raw(statement).await,
+        }
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        match &self.0 {
+            Inner::Own(own) => own.noted(own.usable()?.execute_unprepared(sql).await),
+            Inner::Pooled(transaction) => transaction.execute_unprepared(sql).await,
+        }
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        match &self.0 {
+            Inner::Own(own) => own.noted(own.usable()?.query_one_raw(statement).await),
+            Inner::Pooled(transaction) => transaction.query_one_raw(statement).await,
+        }
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        match &self.0 {
+            Inner::Own(own) => own.noted(own.usable()?.query_all_raw(statement).await),
+            Inner::Pooled(transaction) => transaction.query_all_raw(statement).await,
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The store on every database that is there.
+
+mod schema;
+mod transactions;
