@@ -8,6 +8,7 @@ mod permit;
 
 mod attendance;
 mod calling;
+mod circles;
 mod files;
 mod governing;
 mod posting;
@@ -15,6 +16,12 @@ mod standing;
 
 pub use attendance::{MayEnter, MayJoin, MayRead, may_enter, may_join, may_read};
 pub use calling::{MaySignal, may_signal};
+pub use circles::{
+    CircleStanding, MayAdminister, MayAnswerInvite, MayEquip, MayInviteToCircle, MayKickFromCircle,
+    MayQuitCircle, MayRenameCircle, MayRenameDevice, MaySeeCircle, may_administer,
+    may_answer_invite, may_buy_device, may_equip, may_invite_to_circle, may_kick_from_circle,
+    may_quit_circle, may_rename_circle, may_rename_device, may_see_account, may_see_circle,
+};
 pub use files::{
     CircleSeat, MayDiscard, MayFetch, MayFill, MayShelve, Shelf, may_discard, may_fetch, may_fill,
     may_shelve,
