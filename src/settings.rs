@@ -15,6 +15,8 @@ mod tests;
 mod values;
 mod webrtc;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -100,6 +102,33 @@ impl Settings {
         source::load(file, std::env::vars_os())
     }
 
+    /// Where the database is.
+    pub fn database_url(&self) -> Secret {
+        match self.database_file() {
+            Some(file) if self.database.url.is_empty() => {
+                Secret::new(format!("sqlite:{}", file.display()))
+            }
+            _ => self.database.url.clone(),
+        }
+    }
+
+    /// The database's file, if it is SQLite and has one.
+    pub fn database_file(&self) -> Option<PathBuf> {
+        if self.database.url.is_empty() {
+            return Some(self.data_dir.join("klatsch.db"));
+        }
+        let path = self.database.url.expose().strip_prefix("sqlite:")?;
+        let path = path.split('?').next().unwrap_or(path);
+        let path = path.strip_prefix("//").unwrap_or(path);
+        (!path.is_empty() && !path.starts_with(':')).then(|| PathBuf::from(path))
+    }
+
+    /// Makes the data folder, readable by its owner alone, if it is missing.
+    pub fn make_data_dir(&self) -> Result<(), SettingsError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.data_dir);
+        made.map_err(|source| SettingsError::DataDir { folder: self.data_dir.clone(), source })
+    }
+
     /// The first pair of settings that cannot go together: key, what is allowed, what was found.
     fn contradiction(&self) -> Option<(&'static str, String, String)> {
         let frame = self.members_chat.max_frame_bytes.get();
@@ -112,7 +141,10 @@ impl Settings {
         if self.http.listen.address().is_none() {
             let allowed = "an address and a port such as 127.0.0.1:8000";
             Some(("http.listen", allowed.to_owned(), "\"\"".to_owned()))
-        } else if !begins(database, &["sqlite:", "postgres://", "postgresql://", "mysql://"]) {
+        } else if !begins(
+            database,
+            &["sqlite:", "postgres://", "postgresql://", "mysql://", "mariadb://"],
+        ) {
             let allowed = "empty, or an address that begins with sqlite:, postgres:// or mysql://";
             Some(("database.url", allowed.to_owned(), String::new()))
         } else if !begins(bus, &["redis://", "rediss://"]) {

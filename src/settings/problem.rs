@@ -24,6 +24,14 @@ pub enum SettingsError {
         /// Line and reason.
         problem: String,
     },
+    /// The data folder cannot be made.
+    #[error("the folder {} (data_dir) cannot be made: {source}", folder.display())]
+    DataDir {
+        /// Its path.
+        folder: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
     /// Nothing is called so.
     #[error("{key} ({origin}) is not a known setting{hint}")]
     UnknownKey {

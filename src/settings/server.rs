@@ -1,7 +1,5 @@
 //! The server itself: its listener, its database, its bus, its log.
 
-use std::num::NonZeroU32;
-
 use serde::{Deserialize, Serialize};
 
 use super::values::{Listen, Networks, Seconds, Secret, WebAddress};
@@ -36,9 +34,9 @@ pub struct DatabaseSettings {
     pub url: Secret,
     /// SQLite only: whether a commit survives a loss of power, or only the end of the process.
     pub synchronous: Synchronous,
-    /// Connections for reading.
-    pub connections: NonZeroU32,
-    /// Seconds to wait for a connection.
+    /// Connections for reading; 0 = what suits the database.
+    pub connections: u32,
+    /// Seconds a change may take before it is given up.
     pub timeout: Seconds,
 }
 
@@ -47,8 +45,8 @@ impl Default for DatabaseSettings {
         Self {
             url: Secret::default(),
             synchronous: Synchronous::Full,
-            connections: const { NonZeroU32::new(8).unwrap() },
-            timeout: Seconds::new(10),
+            connections: 0,
+            timeout: Seconds::new(5),
         }
     }
 }
