@@ -6,7 +6,7 @@ use entity::users;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, Select};
 
 use super::{Store, StoreError, Tx};
-use crate::domain::{Email, Timestamp, User, UserId, Username};
+use crate::domain::{Email, Timestamp, User, Username};
 
 /// Handles that are tried one after the other before chance decides.
 const NUMBERED: u64 = 9;
@@ -63,33 +63,6 @@ fn living() -> Select<users::Entity> {
 }
 
 impl Store {
-    /// A row as the user it stands for.
-    pub(super) fn user(&self, row: users::Model) -> User {
-        User {
-            id: UserId::new(row.id),
-            email: row.email,
-            username: row.username,
-            first_name: row.first_name,
-            last_name: row.last_name,
-            birthday: row.birthday.map(Timestamp::from_micros),
-            created: Timestamp::from_micros(row.created_at),
-            updated: Timestamp::from_micros(row.updated_at),
-            active: row.is_active,
-            superuser: row.is_superuser,
-            staff: row.is_staff,
-            employee: row.is_employee,
-            premium_until: row.premium_until.map(Timestamp::from_micros),
-            balance: row.balance,
-            online: false,
-        }
-    }
-
-    /// A user by number.
-    pub async fn find_user(&self, id: UserId) -> Result<Option<User>, StoreError> {
-        let row = living().filter(users::Column::Id.eq(id.get())).one(self.reads()).await?;
-        Ok(row.map(|row| self.user(row)))
-    }
-
     /// A user by address, in any case.
     pub async fn find_user_by_email(&self, email: &Email) -> Result<Option<User>, StoreError> {
         let row =

@@ -4,9 +4,11 @@
 //! commits happen in the order in which they are told.
 
 mod accounts;
+mod change;
 mod connect;
 pub(crate) mod counters;
 mod error;
+mod faces;
 mod logins;
 mod notices;
 mod operator;
@@ -22,14 +24,16 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 pub use accounts::NewUser;
+pub use change::Changed;
 pub use connect::{Durability, Options};
 pub use error::StoreError;
 pub use logins::BrowserHashes;
 pub use notices::Notice;
-pub use operator::{Amount, Changed, UserChange};
+pub use operator::{Amended, Amount, UserChange};
 pub use transaction::{Tx, WriteTurn};
 
 use crate::clock::Clock;
+use crate::hub::{Hub, Publishers};
 use connect::Connector;
 use transaction::Writer;
 
@@ -44,6 +48,8 @@ struct Shared {
     reads: DatabaseConnection,
     /// Fair: whoever asks first writes first.
     writer: Arc<Mutex<Writer>>,
+    hub: Hub,
+    publishers: Publishers,
     clock: Clock,
     node: [u8; 16],
 }
@@ -62,8 +68,11 @@ impl Store {
         let writer = Writer::open(connector.clone()).await?;
         let reads = connector.readers().await?;
         let writer = Arc::new(Mutex::new(writer));
+        let hub = Hub::default();
+        let publishers = Publishers::start(&hub);
         let node = rand::random();
-        Ok(Self { shared: Arc::new(Shared { connector, reads, writer, clock, node }) })
+        let shared = Shared { connector, reads, writer, hub, publishers, clock, node };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Brings the schema up to date; several processes may do so at once.
@@ -95,7 +104,7 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(&Tx) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let deadline = Instant::now() + self.shared.connector.options().deadline;
+        let deadline = self.deadline();
         let mut turn = timeout_at(deadline, self.turn()).await.map_err(|_| StoreError::TooSlow)?;
         turn.write_until(deadline, work).await
     }
@@ -104,6 +113,21 @@ impl Store {
     pub async fn turn(&self) -> WriteTurn {
         let writer = self.shared.writer.clone().lock_owned().await;
         WriteTurn::new(writer, self.shared.connector.options().deadline)
+    }
+
+    /// Until when a transaction that begins now has to be done.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.connector.options().deadline
+    }
+
+    /// The event bus, and who is connected.
+    pub fn hub(&self) -> &Hub {
+        &self.shared.hub
+    }
+
+    /// The tasks that tell what was committed.
+    pub(crate) fn publishers(&self) -> &Publishers {
+        &self.shared.publishers
     }
 
     /// What everybody reads from. A page is read whole, never while a client is being waited for.

@@ -51,7 +51,7 @@ pub enum Amount {
 
 /// What became of a change.
 #[derive(Clone, Debug)]
-pub enum Changed {
+pub enum Amended {
     /// It is so now.
     To(Box<User>),
     /// The coins do not suffice, or would be too many.
@@ -88,17 +88,17 @@ impl Store {
     }
 
     /// Changes a user, and what follows from it: the ledger, and the end of logins.
-    pub async fn change_user(&self, id: UserId, change: UserChange) -> Result<Changed, StoreError> {
+    pub async fn change_user(&self, id: UserId, change: UserChange) -> Result<Amended, StoreError> {
         self.write(async |tx| {
             let found = users::Entity::find_by_id(id.get())
                 .filter(users::Column::DeletedAt.is_null())
                 .lock_exclusive()
                 .one(tx)
                 .await?;
-            let Some(old) = found else { return Ok(Changed::Gone) };
+            let Some(old) = found else { return Ok(Amended::Gone) };
             let amount = change.balance.unwrap_or(Amount::More(0));
             let Some(balance) = amount.applied_to(old.balance) else {
-                return Ok(Changed::BadBalance(old.balance));
+                return Ok(Amended::BadBalance(old.balance));
             };
             let ends_logins = change.password_hash.is_some() || change.active == Some(false);
             let paid = balance - old.balance;
@@ -112,7 +112,7 @@ impl Store {
                 self.end_all_logins(tx, Principal::User(id)).await?;
             }
             self.notify(tx, "user", id.get(), None).await?;
-            Ok(Changed::To(Box::new(self.user(row))))
+            Ok(Amended::To(Box::new(self.user(row))))
         })
         .await
     }
