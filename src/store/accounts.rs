@@ -3,10 +3,11 @@
 //! Deleted accounts are as if they had never been; their rows stay for what they wrote.
 
 use entity::users;
+use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, Select};
 
-use super::{Store, StoreError, Tx};
-use crate::domain::{Email, Timestamp, User, Username};
+use super::{Store, StoreError, Tx, USER_CHANGED};
+use crate::domain::{Email, Timestamp, User, UserId, Username};
 
 /// Handles that are tried one after the other before chance decides.
 const NUMBERED: u64 = 9;
@@ -70,6 +71,37 @@ impl Store {
         Ok(row.map(|row| self.user(row)))
     }
 
+    /// The account with this address, and what is stored of its password.
+    pub async fn find_password(
+        &self,
+        email: &str,
+    ) -> Result<Option<(User, Option<String>)>, StoreError> {
+        let key = email.trim().to_lowercase();
+        let row = living().filter(users::Column::EmailKey.eq(key)).one(self.reads()).await?;
+        Ok(row.map(|mut row| {
+            let hash = row.password_hash.take();
+            (self.user(row), hash)
+        }))
+    }
+
+    /// Notes where pushes to a user's phone go; whoever had the token before loses it.
+    pub async fn set_android_token(&self, id: UserId, token: String) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            users::Entity::update_many()
+                .col_expr(users::Column::AndroidToken, Expr::value(Option::<String>::None))
+                .filter(users::Column::AndroidToken.eq(token.as_str()))
+                .exec(tx)
+                .await?;
+            users::Entity::update_many()
+                .col_expr(users::Column::AndroidToken, Expr::value(token))
+                .filter(users::Column::Id.eq(id.get()))
+                .exec(tx)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Makes a user. Taken names are `Duplicate` of `uq_users_email_key` or `uq_users_username`.
     pub async fn start_user(&self, new: NewUser) -> Result<User, StoreError> {
         let made_up = new.username.is_none();
@@ -109,7 +141,7 @@ impl Store {
                 ..Default::default()
             };
             let row = users::Entity::insert(row).exec_with_returning(tx).await?;
-            self.notify(tx, "user", row.id, None).await?;
+            self.notify(tx, USER_CHANGED, row.id, None).await?;
             Ok(self.user(row))
         })
         .await

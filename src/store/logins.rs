@@ -1,11 +1,15 @@
 //! Logins: one row for each token, browser and device that may come back.
 
-use entity::logins;
+use entity::{devices, logins, users};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, Select};
 
-use super::{Store, StoreError, Tx};
-use crate::domain::{LoginId, Principal, Timestamp, UserId};
+use super::{Changed, Store, StoreError, Tx};
+use crate::domain::{Event, LoginId, Principal, Timestamp, Topic, UserId};
+use crate::hub::{News, Notice};
+
+/// The notice by which processes tell each other that logins of its subject have ended.
+pub const LOGINS_ENDED: &str = "logins";
 
 /// The column `kind`.
 const TOKEN: i16 = 0;
@@ -14,6 +18,28 @@ const DEVICE: i16 = 2;
 
 /// What is stored of a browser login's `sessionid` and `session_key`.
 pub type BrowserHashes = ([u8; 32], [u8; 32]);
+
+/// How an account and one of its logins stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Whether the account may be used.
+    pub active: bool,
+    /// Whether the login is this account's and has not ended.
+    pub alive: bool,
+}
+
+/// Which logins end.
+#[derive(Clone, Copy, Debug)]
+pub struct Ending {
+    /// Whose.
+    pub principal: Principal,
+    /// This one alone.
+    pub only: Option<LoginId>,
+    /// All but this one.
+    pub except: Option<LoginId>,
+    /// Whether the account was switched off, or removed.
+    pub deactivated: bool,
+}
 
 impl Store {
     /// A login that a token will name.
@@ -59,18 +85,101 @@ impl Store {
         Ok(LoginId::new(self.write(insert).await?.last_insert_id))
     }
 
-    /// Ends all logins of an account, and tells the servers.
-    pub(super) async fn end_all_logins(
+    /// How an account and one of its logins stand now; none if there is no such account.
+    pub async fn identity(
+        &self,
+        principal: Principal,
+        login: LoginId,
+    ) -> Result<Option<Identity>, StoreError> {
+        let db = self.reads();
+        let active = match principal {
+            Principal::User(id) => users::Entity::find_by_id(id.get())
+                .filter(users::Column::DeletedAt.is_null())
+                .one(db)
+                .await?
+                .map(|row| row.is_active),
+            Principal::Device(id) => devices::Entity::find_by_id(id.get())
+                .filter(devices::Column::Live.eq(1))
+                .one(db)
+                .await?
+                .map(|row| row.activated),
+        };
+        let Some(active) = active else { return Ok(None) };
+        let row = self.living_logins(principal).filter(logins::Column::Id.eq(login.get()));
+        Ok(Some(Identity { active, alive: row.one(db).await?.is_some() }))
+    }
+
+    /// Ends logins; whatever they identified is told at once. Says whether any had been alive.
+    pub async fn end_logins(&self, ending: Ending) -> Result<bool, StoreError> {
+        self.change(async |tx| {
+            let (value, news) = self.end_logins_in(tx, ending).await?;
+            Ok(Changed { value, news })
+        })
+        .await
+    }
+
+    /// The same within a transaction that does more.
+    pub(super) async fn end_logins_in(
         &self,
         tx: &Tx,
-        principal: Principal,
-    ) -> Result<(), StoreError> {
-        logins::Entity::update_many()
-            .col_expr(logins::Column::EndedAt, Expr::value(self.clock().now().micros()))
+        ending: Ending,
+    ) -> Result<(bool, News), StoreError> {
+        let mut which = self.living_logins(ending.principal);
+        if let Some(only) = ending.only {
+            which = which.filter(logins::Column::Id.eq(only.get()));
+        }
+        if let Some(except) = ending.except {
+            which = which.filter(logins::Column::Id.ne(except.get()));
+        }
+        let ids: Vec<_> = which.all(tx).await?.into_iter().map(|row| row.id).collect();
+        let now = Expr::value(self.clock().now().micros());
+        for id in &ids {
+            logins::Entity::update_many()
+                .col_expr(logins::Column::EndedAt, now.clone())
+                .filter(logins::Column::Id.eq(*id))
+                .exec(tx)
+                .await?;
+        }
+        if ending.deactivated || self.living_logins(ending.principal).one(tx).await?.is_none() {
+            self.void_relay(tx, ending.principal).await?;
+        }
+        self.notify(tx, LOGINS_ENDED, ending.principal.to_db(), None).await?;
+        let ends = ids.iter().map(|id| login_ended(LoginId::new(*id), ending.deactivated));
+        let news = ends.fold(News::none(), News::personal);
+        Ok((!ids.is_empty(), news))
+    }
+
+    fn living_logins(&self, principal: Principal) -> Select<logins::Entity> {
+        logins::Entity::find()
             .filter(logins::Column::Principal.eq(principal.to_db()))
             .filter(logins::Column::EndedAt.is_null())
-            .exec(tx)
-            .await?;
-        self.notify(tx, "logins", principal.to_db(), None).await
+            .filter(logins::Column::ExpiresAt.gt(self.clock().now().micros()))
     }
+
+    /// What an account holds of the TURN server counts no longer.
+    async fn void_relay(&self, tx: &Tx, principal: Principal) -> Result<(), StoreError> {
+        let now = Expr::value(self.clock().now().micros());
+        match principal {
+            Principal::User(id) => {
+                users::Entity::update_many()
+                    .col_expr(users::Column::TurnAfter, now)
+                    .filter(users::Column::Id.eq(id.get()))
+                    .exec(tx)
+                    .await?;
+            }
+            Principal::Device(id) => {
+                devices::Entity::update_many()
+                    .col_expr(devices::Column::TurnAfter, now)
+                    .filter(devices::Column::Id.eq(id.get()))
+                    .exec(tx)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For the connections that a login identified.
+pub(crate) fn login_ended(login: LoginId, deactivated: bool) -> Notice {
+    Notice::new([Topic::Login(login)], Event::LoginEnded { login, deactivated })
 }

@@ -27,9 +27,9 @@ pub use accounts::NewUser;
 pub use change::Changed;
 pub use connect::{Durability, Options};
 pub use error::StoreError;
-pub use logins::BrowserHashes;
+pub use logins::{BrowserHashes, Ending, Identity, LOGINS_ENDED};
 pub use notices::Notice;
-pub use operator::{Amended, Amount, UserChange};
+pub use operator::{Amended, Amount, USER_CHANGED, UserChange};
 pub use transaction::{Tx, WriteTurn};
 
 use crate::clock::Clock;

@@ -1,4 +1,4 @@
-//! What an operator changes from the command line, beside servers that run.
+//! Changes of accounts, by their users and by an operator beside servers that run.
 //!
 //! Each change writes a notice in its transaction, and servers act on it.
 
@@ -8,8 +8,12 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
 };
 
-use super::{Store, StoreError, Tx};
-use crate::domain::{Email, Principal, Timestamp, User, UserId, Username};
+use super::{Changed, Ending, Store, StoreError, Tx};
+use crate::domain::{Email, LoginId, Principal, Timestamp, User, UserId, Username};
+use crate::hub::News;
+
+/// The notice by which processes tell each other that a user was made or changed.
+pub const USER_CHANGED: &str = "user";
 
 /// What is different about a user from now on; what is `None` stays as it is.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +42,8 @@ pub struct UserChange {
     pub premium_until: Option<Option<Timestamp>>,
     /// Coins.
     pub balance: Option<Amount>,
+    /// The login that outlives a new password: the one that asked for it.
+    pub keep_login: Option<LoginId>,
 }
 
 /// How many coins.
@@ -89,40 +95,42 @@ impl Store {
 
     /// Changes a user, and what follows from it: the ledger, and the end of logins.
     pub async fn change_user(&self, id: UserId, change: UserChange) -> Result<Amended, StoreError> {
-        self.write(async |tx| {
+        self.change(async |tx| {
             let found = users::Entity::find_by_id(id.get())
                 .filter(users::Column::DeletedAt.is_null())
                 .lock_exclusive()
                 .one(tx)
                 .await?;
-            let Some(old) = found else { return Ok(Amended::Gone) };
+            let Some(old) = found else { return Ok(Changed::quietly(Amended::Gone)) };
             let amount = change.balance.unwrap_or(Amount::More(0));
             let Some(balance) = amount.applied_to(old.balance) else {
-                return Ok(Amended::BadBalance(old.balance));
+                return Ok(Changed::quietly(Amended::BadBalance(old.balance)));
             };
-            let ends_logins = change.password_hash.is_some() || change.active == Some(false);
+            let deactivated = change.active == Some(false);
+            let ending = (deactivated || change.password_hash.is_some()).then_some(Ending {
+                principal: Principal::User(id),
+                only: None,
+                except: change.keep_login.filter(|_| !deactivated),
+                deactivated,
+            });
             let paid = balance - old.balance;
-            let mut row = self.changed_row(old, change, ends_logins);
+            let mut row = self.changed_row(old, change);
             row.balance = Set(balance);
             let row = row.update(tx).await?;
             if paid != 0 {
                 self.book(tx, id, paid, balance).await?;
             }
-            if ends_logins {
-                self.end_all_logins(tx, Principal::User(id)).await?;
-            }
-            self.notify(tx, "user", id.get(), None).await?;
-            Ok(Amended::To(Box::new(self.user(row))))
+            let news = match ending {
+                Some(ending) => self.end_logins_in(tx, ending).await?.1,
+                None => News::none(),
+            };
+            self.notify(tx, USER_CHANGED, id.get(), None).await?;
+            Ok(Changed { value: Amended::To(Box::new(self.user(row))), news })
         })
         .await
     }
 
-    fn changed_row(
-        &self,
-        old: users::Model,
-        change: UserChange,
-        ends_logins: bool,
-    ) -> users::ActiveModel {
+    fn changed_row(&self, old: users::Model, change: UserChange) -> users::ActiveModel {
         let now = self.clock().now().micros();
         let mut row = old.into_active_model();
         if let Some(email) = change.email {
@@ -145,9 +153,6 @@ impl Store {
         let micros = |time: Option<Timestamp>| Set(time.map(Timestamp::micros));
         row.birthday = change.birthday.map_or(row.birthday, micros);
         row.premium_until = change.premium_until.map_or(row.premium_until, micros);
-        if ends_logins {
-            row.turn_after = Set(Some(now));
-        }
         row.updated_at = Set(now);
         row
     }
