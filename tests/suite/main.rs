@@ -1,4 +1,5 @@
 //! The whole server from outside: one binary, so that it is linked once.
 
+mod socketio_transport;
 mod store;
 mod support;

@@ -26,6 +26,8 @@ pub enum Data {
     Binary,
     /// More than one event may hold; it is not kept.
     TooLarge,
+    /// JSON that nobody can mean: a number beyond all bounds, brackets a hundred deep.
+    Unreadable,
 }
 
 /// The client's number of an event that asks for an acknowledgement.

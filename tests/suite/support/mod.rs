@@ -1,3 +1,4 @@
 //! What tests share.
 
 pub(crate) mod databases;
+pub(crate) mod node;

@@ -1,0 +1,177 @@
+//! Accepts connections and speaks HTTP/1.1 on them; what is upgraded leaves here with its stream.
+//!
+//! Each request carries a [`Peer`] as its `ConnectInfo`: the address, and the handle by which
+//! the connection can be ended.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    response::{IntoResponse, Response},
+};
+use http::{Request, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use super::wire::{Io, Wire};
+
+/// How connections are treated.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// How long a peer may take nothing of what it was sent, while the kernel still tries.
+    pub user_timeout: Duration,
+    /// How long a peer may take to send the head of its next request.
+    pub head_timeout: Duration,
+    /// How many connections may be open; further ones are answered 503.
+    pub max_connections: usize,
+}
+
+impl Default for ListenerSettings {
+    fn default() -> Self {
+        Self {
+            user_timeout: Duration::from_mins(1),
+            head_timeout: Duration::from_mins(1),
+            max_connections: 100_000,
+        }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address; a proxy's, if there is one in between.
+    pub address: SocketAddr,
+    /// The stream below.
+    pub wire: Arc<Wire>,
+}
+
+/// Serves `router` on `listener` until `shutdown`, and returns when the last request has been
+/// answered. Upgraded connections go on; whoever took them ends them.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: ListenerSettings,
+    shutdown: CancellationToken,
+) {
+    let conversations = TaskTracker::new();
+    let server = Arc::new(Server { router, settings, open: TaskTracker::new(), shutdown });
+    while let Some(accepted) = server.shutdown.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((stream, address)) => {
+                conversations.spawn(converse(server.clone(), stream, address));
+            }
+            Err(error) if concerns_one_peer(&error) => {}
+            Err(error) => {
+                // Out of file descriptors, most likely; some come back when others leave.
+                tracing::error!(error = &error as &dyn std::error::Error, "accepting failed");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    drop(listener);
+    conversations.close();
+    conversations.wait().await;
+}
+
+struct Server {
+    router: Router,
+    settings: ListenerSettings,
+    /// Counts the streams that exist, upgraded ones too.
+    open: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// One connection, up to its end or its upgrade.
+async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
+    let is_full = server.open.len() >= server.settings.max_connections;
+    let io = Io::new(stream, server.settings.user_timeout).counted(server.open.token());
+    let peer = Peer { address, wire: io.wire() };
+    let router = (!is_full).then(|| server.router.clone());
+    let service = service_fn(move |request| answer(router.clone(), peer.clone(), request));
+    let conversation = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(server.settings.head_timeout)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    tokio::pin!(conversation);
+    // Errors here are those of one peer that broke off or spoke nonsense.
+    tokio::select! {
+        _ = &mut conversation => {}
+        () = server.shutdown.cancelled() => {
+            conversation.as_mut().graceful_shutdown();
+            let _ = conversation.await;
+        }
+    }
+}
+
+/// Answers one request; without a router there is no room for it.
+async fn answer(
+    router: Option<Router>,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    let Some(router) = router else {
+        let headers = [(header::CONNECTION, "close"), (header::RETRY_AFTER, "5")];
+        return Ok((StatusCode::SERVICE_UNAVAILABLE, headers).into_response());
+    };
+    request.extensions_mut().insert(ConnectInfo(peer));
+    router.oneshot(request.map(Body::new)).await
+}
+
+/// Whether accepting failed for a reason that says nothing about the next connection.
+fn concerns_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    async fn start(max_connections: usize) -> (SocketAddr, CancellationToken, impl Future) {
+        async fn address(ConnectInfo(peer): ConnectInfo<Peer>) -> String {
+            peer.address.ip().to_string()
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let settings = ListenerSettings { max_connections, ..ListenerSettings::default() };
+        let router = Router::new().route("/", get(address));
+        (here, shutdown.clone(), tokio::spawn(serve(listener, router, settings, shutdown)))
+    }
+
+    async fn ask(stream: &mut TcpStream) -> String {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut read = vec![0; 1024];
+        let len = stream.read(&mut read).await.unwrap();
+        String::from_utf8(read[..len].to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn requests_know_their_peer_and_a_shutdown_ends_idle_connections() {
+        let (address, shutdown, serving) = start(10).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut stream).await.ends_with("127.0.0.1"));
+        shutdown.cancel();
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+        serving.await;
+        assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_told_so() {
+        let (address, _shutdown, _serving) = start(1).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut second).await.starts_with("HTTP/1.1 503"));
+    }
+}

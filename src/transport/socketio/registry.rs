@@ -1,0 +1,112 @@
+//! Finds the connection of a session, and each WebSocket it has, by the session's id.
+//!
+//! A session that began by polling may get a WebSocket later, before or after its namespace is
+//! connected; here the two meet. Nothing is kept alive by standing here.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock, Weak},
+};
+
+use parking_lot::Mutex;
+use socketioxide::socket::Sid;
+
+use super::{connection::Connection, heartbeat::HeartbeatReader};
+use crate::transport::wire::Wire;
+
+/// All sessions that have a connection or a WebSocket.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    entries: Mutex<HashMap<Sid, Entry>>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    connection: Weak<Connection>,
+    /// More than one only while a client tries to break in on itself.
+    lines: Vec<Weak<Line>>,
+}
+
+impl Entry {
+    fn is_vacant(&self) -> bool {
+        self.connection.strong_count() == 0 && self.lines.iter().all(|l| l.strong_count() == 0)
+    }
+}
+
+impl Registry {
+    pub(super) fn add_connection(&self, connection: &Arc<Connection>) {
+        let mut entries = self.entries.lock();
+        entries.entry(connection.sid).or_default().connection = Arc::downgrade(connection);
+    }
+
+    pub(super) fn connection(&self, sid: Sid) -> Option<Arc<Connection>> {
+        self.entries.lock().get(&sid)?.connection.upgrade()
+    }
+
+    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.entries.lock().values().filter_map(|entry| entry.connection.upgrade()).collect()
+    }
+
+    pub(super) fn lines(&self, sid: Sid) -> Vec<Arc<Line>> {
+        let entries = self.entries.lock();
+        let lines = entries.get(&sid).map_or(&[][..], |entry| &entry.lines);
+        lines.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Enters a WebSocket under the session it belongs to.
+    pub(super) fn add_line(&self, sid: Sid, line: &Arc<Line>) {
+        if line.sid.set(sid).is_ok() {
+            self.entries.lock().entry(sid).or_default().lines.push(Arc::downgrade(line));
+        }
+    }
+
+    /// Takes out what has gone; called when a connection or a WebSocket is dropped.
+    pub(super) fn tidy(&self, sid: Sid) {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get_mut(&sid) {
+            entry.lines.retain(|line| line.strong_count() > 0);
+            if entry.is_vacant() {
+                entries.remove(&sid);
+            }
+        }
+    }
+}
+
+/// One WebSocket of a session.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) wire: Arc<Wire>,
+    sid: OnceLock<Sid>,
+    registry: Arc<Registry>,
+}
+
+impl Line {
+    /// Takes a stream whose next bytes are a WebSocket's, and listens for heartbeats on it.
+    pub(super) fn open(wire: Arc<Wire>, registry: Arc<Registry>) -> Arc<Self> {
+        let line = Arc::new(Self { wire, sid: OnceLock::new(), registry });
+        let mut reader = HeartbeatReader::default();
+        let listening = line.clone();
+        line.wire.set_tap(Box::new(move |bytes| {
+            let beats = reader.count(bytes);
+            if beats > 0 {
+                listening.beat(beats);
+            }
+        }));
+        line
+    }
+
+    fn beat(&self, beats: usize) {
+        let connection = self.sid.get().and_then(|sid| self.registry.connection(*sid));
+        if let Some(connection) = connection {
+            (0..beats).for_each(|_| connection.beat());
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if let Some(sid) = self.sid.get() {
+            self.registry.tidy(*sid);
+        }
+    }
+}

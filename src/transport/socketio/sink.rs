@@ -1,0 +1,158 @@
+//! One socket, as a transport and as the sink into it.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::extract::ConnectInfo;
+use engineioxide::Str;
+use http::HeaderMap;
+use serde_json::value::RawValue;
+use socketioxide::{
+    ProtocolVersion, SendError, SocketError, TransportType,
+    extract::AckSender,
+    handler::{FromMessageParts, Value},
+    socket::Socket,
+};
+
+use super::{
+    connection::Connection,
+    event,
+    inbox::Item,
+    packet::{AckId, Data, Frame, Packet},
+};
+use crate::transport::{Close, Full, Received, Sink, Transport, listener::Peer};
+
+/// The server's end of a connection. The connection ends when this is dropped.
+#[derive(Debug)]
+pub struct SocketTransport {
+    sink: SocketSink,
+}
+
+impl SocketTransport {
+    pub(super) fn new(socket: Arc<Socket>, connection: Arc<Connection>) -> Self {
+        let generation = generation(&socket);
+        metrics::counter!("klatsch_socketio_connections_total", "engine" => generation,
+            "transport" => transport(&socket))
+        .increment(1);
+        metrics::gauge!("klatsch_socketio_connections", "engine" => generation).increment(1);
+        Self { sink: SocketSink { socket, connection } }
+    }
+
+    /// The session's id.
+    pub fn sid(&self) -> &str {
+        self.sink.socket.id.as_str()
+    }
+
+    /// Where the request that began the session came from.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        let parts = self.sink.socket.req_parts();
+        parts.extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.address)
+    }
+
+    /// The headers of the request that began the session.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.sink.socket.req_parts().headers
+    }
+}
+
+impl Transport for SocketTransport {
+    type Incoming = Packet;
+    type Outgoing = Frame;
+    type Sink = SocketSink;
+
+    fn sink(&self) -> SocketSink {
+        self.sink.clone()
+    }
+
+    async fn receive(&mut self) -> Option<Received<Packet>> {
+        let connection = &self.sink.connection;
+        let packet = match connection.inbox.pop().await? {
+            Item::Heartbeat => return Some(Received::Heartbeat),
+            Item::TooLarge { channel, ack } => Packet { channel, data: Data::TooLarge, ack },
+            Item::Event { text, ack, is_binary } => {
+                let Ok((channel, data)) = event::read(&text) else {
+                    self.sink.close(Close::Violation);
+                    return None;
+                };
+                let data = if is_binary { Data::Binary } else { data };
+                Packet { channel, data, ack }
+            }
+        };
+        Some(Received::Frame(packet))
+    }
+
+    fn trust(&mut self) {
+        self.sink.connection.trust();
+    }
+}
+
+impl Drop for SocketTransport {
+    fn drop(&mut self) {
+        let generation = generation(&self.sink.socket);
+        metrics::gauge!("klatsch_socketio_connections", "engine" => generation).decrement(1);
+        if !self.sink.connection.has_ended() {
+            // Nobody listens any more; the client should not believe that somebody does.
+            self.sink.connection.cut();
+        }
+    }
+}
+
+/// The way out of a connection.
+#[derive(Clone, Debug)]
+pub struct SocketSink {
+    socket: Arc<Socket>,
+    connection: Arc<Connection>,
+}
+
+impl SocketSink {
+    fn acknowledge(&self, to: AckId, json: &RawValue) -> Result<(), SendError> {
+        let mut nothing = Value::Str(Str::default(), None);
+        let Ok(sender) = AckSender::from_message_parts(&self.socket, &mut nothing, &Some(to.0));
+        sender.send(json)
+    }
+}
+
+impl Sink<Frame> for SocketSink {
+    fn send(&self, frame: Frame) -> Result<(), Full> {
+        let sent = match frame {
+            Frame::Emit { channel, json } => self.socket.emit(channel, &*json),
+            Frame::Ack { to, json } => self.acknowledge(to, &json),
+        };
+        match sent {
+            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => Ok(()),
+            Err(SendError::Socket(SocketError::InternalChannelFull)) => Err(Full),
+            Err(SendError::Serialize(error)) => {
+                tracing::error!(%error, "rendered JSON does not render");
+                Ok(())
+            }
+        }
+    }
+
+    fn close(&self, close: Close) {
+        self.connection.close(close, || {
+            // There is no room for a goodbye only if nobody has listened for a while.
+            let _ = socketioxide::extract::SocketRef::from(self.socket.clone()).disconnect();
+        });
+    }
+
+    fn join(&self, group: &str) {
+        self.socket.join(group.to_owned());
+    }
+
+    fn leave(&self, group: &str) {
+        self.socket.leave(group.to_owned());
+    }
+}
+
+fn generation(socket: &Socket) -> &'static str {
+    match socket.protocol() {
+        ProtocolVersion::V4 => "3",
+        ProtocolVersion::V5 => "4",
+    }
+}
+
+fn transport(socket: &Socket) -> &'static str {
+    match socket.transport_type() {
+        TransportType::Polling => "polling",
+        TransportType::Websocket => "websocket",
+    }
+}

@@ -1,0 +1,308 @@
+//! The TCP stream below a connection, with a handle that can end it from outside.
+//!
+//! A write error is never reported: it ends the stream, the write is said to have worked, and
+//! the reading side fails. The Socket.IO library would keep a session for ever otherwise.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+const OPEN: u8 = 0;
+/// Nothing more is read; what is being written may still leave.
+const FINISHING: u8 = 1;
+const CUT: u8 = 2;
+
+/// Sees the bytes that come in; it is dropped with the stream.
+pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
+
+/// A handle on a stream. Keeping it does not keep the stream.
+pub struct Wire {
+    state: AtomicU8,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+    tap: Mutex<TapSlot>,
+}
+
+enum TapSlot {
+    Free,
+    Set(Tap),
+    /// The stream does not exist any more.
+    Gone,
+}
+
+impl Wire {
+    fn new() -> Self {
+        Self {
+            state: AtomicU8::new(OPEN),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            tap: Mutex::new(TapSlot::Free),
+        }
+    }
+
+    /// Lets the reading side see the end of the stream, so that the protocol above says its
+    /// goodbyes and flushes what it holds.
+    pub fn finish(&self) {
+        if self.state.compare_exchange(OPEN, FINISHING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        {
+            self.wake();
+        }
+    }
+
+    /// Ends the stream at once and forgets what was not sent yet.
+    pub fn cut(&self) {
+        self.state.store(CUT, Ordering::SeqCst);
+        self.wake();
+    }
+
+    /// Shows all bytes that come in from now on to `tap`.
+    pub fn set_tap(&self, tap: Tap) {
+        let mut slot = self.tap.lock();
+        if !matches!(*slot, TapSlot::Gone) {
+            *slot = TapSlot::Set(tap);
+        }
+    }
+
+    fn state(&self) -> u8 {
+        self.state.load(Ordering::SeqCst)
+    }
+
+    fn wake(&self) {
+        self.reader.wake();
+        self.writer.wake();
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// The stream itself.
+#[derive(Debug)]
+pub struct Io {
+    stream: TcpStream,
+    wire: Arc<Wire>,
+    counted: Option<TaskTrackerToken>,
+}
+
+impl Io {
+    /// Prepares an accepted stream: small packets leave at once, and a peer that takes
+    /// nothing for `user_timeout` is given up by the kernel.
+    pub fn new(stream: TcpStream, user_timeout: Duration) -> Self {
+        // A socket that refuses an option has just been closed by its peer; reading tells.
+        let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(user_timeout));
+        #[cfg(not(target_os = "linux"))]
+        let _ = user_timeout;
+        Self { stream, wire: Arc::new(Wire::new()), counted: None }
+    }
+
+    /// Is counted among the open streams as long as it exists.
+    #[must_use]
+    pub fn counted(mut self, token: TaskTrackerToken) -> Self {
+        self.counted = Some(token);
+        self
+    }
+
+    /// The handle on this stream.
+    pub fn wire(&self) -> Arc<Wire> {
+        self.wire.clone()
+    }
+
+    /// What reading yields when the stream is not open any more.
+    fn ended(&self) -> Option<io::Result<()>> {
+        match self.wire.state() {
+            OPEN => None,
+            FINISHING => Some(Ok(())),
+            _ => Some(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        self.wire.state() == CUT
+    }
+
+    /// Polls a write; pending ones are woken by a cut as well, and errors are kept back.
+    fn write_with(
+        &mut self,
+        context: &mut Context<'_>,
+        len: usize,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_cut() {
+            return Poll::Ready(Ok(len));
+        }
+        match write(Pin::new(&mut self.stream), context) {
+            Poll::Ready(Err(_)) => {
+                self.wire.cut();
+                Poll::Ready(Ok(len))
+            }
+            Poll::Pending => {
+                self.wire.writer.register(context.waker());
+                if self.is_cut() { Poll::Ready(Ok(len)) } else { Poll::Pending }
+            }
+            written @ Poll::Ready(Ok(_)) => written,
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(ended) = this.ended() {
+            return Poll::Ready(ended);
+        }
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(context, buf) {
+            Poll::Ready(Ok(())) => {
+                if let TapSlot::Set(tap) = &mut *this.wire.tap.lock() {
+                    tap(&buf.filled()[before..]);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Pending => {
+                this.wire.reader.register(context.waker());
+                this.ended().map_or(Poll::Pending, Poll::Ready)
+            }
+            failed @ Poll::Ready(Err(_)) => failed,
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().write_with(context, buf.len(), |stream, cx| stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len = bufs.iter().map(|buf| buf.len()).sum();
+        self.get_mut().write_with(context, len, |stream, cx| stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A TCP stream holds nothing back.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.is_cut() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.stream).poll_shutdown(context).map(|_| Ok(()))
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        // The tap may hold the wire; and dropping it may do anything, so not under the lock.
+        let tap = std::mem::replace(&mut *self.wire.tap.lock(), TapSlot::Gone);
+        drop(tap);
+        if self.is_cut() {
+            // Without this the kernel keeps megabytes for a peer that does not read.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    async fn pair() -> (Io, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        (Io::new(server, Duration::from_secs(5)), client)
+    }
+
+    #[tokio::test]
+    async fn a_cut_wakes_a_waiting_reader_and_a_stuck_writer() {
+        let (io, _client) = pair().await;
+        let wire = io.wire();
+        let (mut reader, mut writer) = tokio::io::split(io);
+        let reading = tokio::spawn(async move { reader.read_u8().await });
+        let writing = tokio::spawn(async move { writer.write_all(&vec![0; 32 << 20]).await });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(!reading.is_finished() && !writing.is_finished());
+        wire.cut();
+        assert_eq!(reading.await.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        writing.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_finished_stream_is_at_its_end_and_can_still_be_written() {
+        let (mut io, mut client) = pair().await;
+        io.wire().finish();
+        assert_eq!(io.read(&mut [0; 1]).await.unwrap(), 0);
+        io.write_all(b"bye").await.unwrap();
+        drop(io);
+        let mut read = String::new();
+        client.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "bye");
+    }
+
+    #[tokio::test]
+    async fn write_errors_are_told_by_reading() {
+        let (mut io, client) = pair().await;
+        SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(client);
+        for _ in 0..10 {
+            io.write_all(&vec![0; 1 << 16]).await.unwrap();
+        }
+        assert!(io.read_u8().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_tap_sees_what_comes_in() {
+        let (mut io, mut client) = pair().await;
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let copy = seen.clone();
+        io.wire().set_tap(Box::new(move |bytes| copy.lock().extend_from_slice(bytes)));
+        client.write_all(b"ab").await.unwrap();
+        io.read_exact(&mut [0; 2]).await.unwrap();
+        assert_eq!(*seen.lock(), b"ab");
+        drop(io);
+        assert_eq!(Arc::strong_count(&seen), 1);
+    }
+}
