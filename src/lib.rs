@@ -3,6 +3,9 @@
 //! Read `domain::event`, `session`, `dialect::neo`, `service::messages` and `store::log`, in this order;
 //! the rest is more of the same. Who may know whom stands in `tests/suite/layers.rs`.
 
+// The transactions of the store nest deeper than the default allows for.
+#![recursion_limit = "256"]
+
 pub mod app;
 pub mod auth;
 pub mod cli;
