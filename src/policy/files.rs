@@ -2,7 +2,8 @@
 
 use super::Standing;
 use crate::domain::{
-    CircleId, DeviceId, MediaId, MessageKind, Principal, Privilege, Refusal, SmileId, UserId,
+    CircleId, DeviceId, MediaId, MediaOwner, MessageKind, Principal, Privilege, Refusal, SmileId,
+    UserId,
 };
 
 /// A user's rights in a circle.
@@ -84,8 +85,8 @@ permit! {
 permit! {
     /// Proof that its holder may announce a file that belongs to no message.
     MayShelve {
-        /// Who announces.
-        by: Principal,
+        /// What it will belong to.
+        owner: MediaOwner,
     }
 }
 
@@ -122,15 +123,20 @@ pub fn may_discard(
 
 /// Who belongs to a shelf announces files for it.
 pub fn may_shelve(principal: Principal, shelf: &Shelf) -> Result<MayShelve, Refusal> {
-    let allowed = match (principal, shelf) {
-        (Principal::User(user), Shelf::User { owner, .. }) => user == *owner,
-        (_, Shelf::Device { .. } | Shelf::Circle { .. }) => reads(principal, shelf),
-        (_, Shelf::User { .. } | Shelf::Message { .. } | Shelf::Smile(_)) => false,
+    let (owner, allowed) = match shelf {
+        Shelf::User { owner, .. } => {
+            (MediaOwner::User(*owner), principal == Principal::User(*owner))
+        }
+        Shelf::Device { owner, .. } => (MediaOwner::Device(*owner), reads(principal, shelf)),
+        Shelf::Circle { owner, .. } => (MediaOwner::Circle(*owner), reads(principal, shelf)),
+        Shelf::Message { .. } | Shelf::Smile(_) => {
+            return Err(Refusal::forbidden("such files are not announced by themselves"));
+        }
     };
     if !allowed {
         return Err(Refusal::forbidden("you may not announce files for somebody else"));
     }
-    Ok(MayShelve { by: principal })
+    Ok(MayShelve { owner })
 }
 
 fn reads(principal: Principal, shelf: &Shelf) -> bool {

@@ -4,16 +4,24 @@
 //! commits happen in the order in which they are told.
 
 mod accounts;
+mod attachments;
 mod change;
+mod changes;
 mod connect;
+mod conversations;
 pub(crate) mod counters;
 mod error;
 mod faces;
 mod logins;
+mod memberships;
+mod messages;
 mod notices;
+mod openings;
 mod operator;
+mod receipts;
 mod rows;
 mod schema;
+mod standings;
 mod transaction;
 
 use std::path::Path;
@@ -24,17 +32,21 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 pub use accounts::NewUser;
+pub use attachments::{Arrived, Description};
 pub use change::Changed;
 pub use connect::{Durability, Options};
 pub use error::StoreError;
 pub use logins::{BrowserHashes, Ending, Identity, LOGINS_ENDED};
+pub use messages::{Cap, From};
 pub use notices::Notice;
+pub use openings::Opening;
 pub use operator::{Amended, Amount, USER_CHANGED, UserChange};
 pub use transaction::{Tx, WriteTurn};
 
 use crate::clock::Clock;
 use crate::hub::{Hub, Publishers};
 use connect::Connector;
+use standings::Standings;
 use transaction::Writer;
 
 /// The way to everything that is kept.
@@ -50,6 +62,7 @@ struct Shared {
     writer: Arc<Mutex<Writer>>,
     hub: Hub,
     publishers: Publishers,
+    standings: Standings,
     clock: Clock,
     node: [u8; 16],
 }
@@ -71,7 +84,8 @@ impl Store {
         let hub = Hub::default();
         let publishers = Publishers::start(&hub);
         let node = rand::random();
-        let shared = Shared { connector, reads, writer, hub, publishers, clock, node };
+        let standings = Standings::default();
+        let shared = Shared { connector, reads, writer, hub, publishers, standings, clock, node };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -128,6 +142,11 @@ impl Store {
     /// The tasks that tell what was committed.
     pub(crate) fn publishers(&self) -> &Publishers {
         &self.shared.publishers
+    }
+
+    /// How principals stand to conversations, as far as it was asked lately.
+    fn standings(&self) -> &Standings {
+        &self.shared.standings
     }
 
     /// What everybody reads from. A page is read whole, never while a client is being waited for.

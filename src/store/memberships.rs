@@ -1,0 +1,383 @@
+//! Who belongs to a conversation, and how that changes.
+//!
+//! An ended membership keeps its row and its number, which old messages name; whoever
+//! comes back gets a new one.
+
+use entity::{conversation_heads, conversations, devices, medias, members, messages};
+use sea_orm::sea_query::Expr;
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+};
+
+use super::conversations::{find_conversation, living};
+use super::{Changed, Store, StoreError, Tx};
+use crate::domain::{
+    CircleId, Conversation, ConversationChange, ConversationId, DeviceId, Event, Kind, LinkId,
+    Party, Principal, Role, Timestamp, Topic, UserId,
+};
+use crate::hub::{News, Notice};
+use crate::policy::{MayEnter, MayInvite, MayKick, MayPromote, MayQuit, MayRename, MaySetDevice};
+
+/// The column of roles.
+const fn role_to_db(role: Role) -> i16 {
+    match role {
+        Role::Standard => 0,
+        Role::Admin => 1,
+    }
+}
+
+/// Makes a user a member, who has read whatever was there before.
+pub(super) async fn admit(
+    tx: &Tx,
+    now: Timestamp,
+    conversation: ConversationId,
+    user: UserId,
+    role: Role,
+) -> Result<LinkId, StoreError> {
+    let head = conversation_heads::Entity::find_by_id(conversation.get()).one(tx).await?;
+    let seq = head.map_or(0, |head| head.last_seq);
+    let newest = messages::Entity::find()
+        .filter(messages::Column::ConversationId.eq(conversation.get()))
+        .filter(messages::Column::Seq.eq(seq))
+        .one(tx)
+        .await?;
+    let place = newest.map_or(0, |row| row.shown.unwrap_or(row.id));
+    let row = members::ActiveModel {
+        conversation_id: Set(conversation.get()),
+        user_id: Set(user.get()),
+        role: Set(role_to_db(role)),
+        live: Set(Some(1)),
+        joined_seq: Set(seq),
+        created_at: Set(now.micros()),
+        updated_at: Set(now.micros()),
+        delivered_shown: Set(place),
+        read_shown: Set(place),
+        read_seq: Set(seq),
+        courier_shown: Set(place),
+        ..Default::default()
+    };
+    Ok(LinkId::new(members::Entity::insert(row).exec(tx).await?.last_insert_id))
+}
+
+async fn set_role(tx: &Tx, now: Timestamp, link: LinkId, role: Role) -> Result<(), StoreError> {
+    let row = members::ActiveModel {
+        role: Set(role_to_db(role)),
+        updated_at: Set(now.micros()),
+        ..Default::default()
+    };
+    members::Entity::update_many()
+        .set(row)
+        .filter(members::Column::Id.eq(link.get()))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Ends a membership; says whether it had been alive. In a group the oldest remaining
+/// member takes over, and without one the group ends.
+pub(super) async fn end_membership(
+    tx: &Tx,
+    now: Timestamp,
+    conversation: &Conversation,
+    link: LinkId,
+    hand_over: bool,
+) -> Result<bool, StoreError> {
+    let row = members::ActiveModel {
+        live: Set(None),
+        ended_at: Set(Some(now.micros())),
+        updated_at: Set(now.micros()),
+        ..Default::default()
+    };
+    let ended = members::Entity::update_many()
+        .set(row)
+        .filter(members::Column::Id.eq(link.get()))
+        .filter(members::Column::Live.eq(1))
+        .exec(tx)
+        .await?;
+    if ended.rows_affected == 0 {
+        return Ok(false);
+    }
+    if conversation.kind == Kind::Group {
+        match living(tx, conversation.id).await?.first() {
+            Some(oldest) if hand_over => {
+                set_role(tx, now, LinkId::new(oldest.id), Role::Admin).await?;
+            }
+            Some(_) => {}
+            None => bury(tx, now, conversation.id).await?,
+        }
+    }
+    Ok(true)
+}
+
+/// Ends a conversation with its memberships and files. Its messages stay where they are
+/// and are found no more.
+pub(super) async fn bury(
+    tx: &Tx,
+    now: Timestamp,
+    conversation: ConversationId,
+) -> Result<(), StoreError> {
+    conversations::Entity::update_many()
+        .col_expr(conversations::Column::DeletedAt, Expr::val(now.micros()))
+        .filter(conversations::Column::Id.eq(conversation.get()))
+        .exec(tx)
+        .await?;
+    members::Entity::update_many()
+        .set(members::ActiveModel {
+            live: Set(None),
+            ended_at: Set(Some(now.micros())),
+            ..Default::default()
+        })
+        .filter(members::Column::ConversationId.eq(conversation.get()))
+        .filter(members::Column::Live.eq(1))
+        .exec(tx)
+        .await?;
+    let messages = messages::Entity::find()
+        .select_only()
+        .column(messages::Column::Id)
+        .filter(messages::Column::ConversationId.eq(conversation.get()))
+        .filter(messages::Column::MediaCount.gt(0));
+    medias::Entity::update_many()
+        .col_expr(medias::Column::DeletedAt, Expr::val(now.micros()))
+        .filter(medias::Column::MessageId.in_subquery(sea_orm::QueryTrait::into_query(messages)))
+        .filter(medias::Column::DeletedAt.is_null())
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// The device of a circle, if it has one.
+pub(super) async fn device_of(
+    db: &impl ConnectionTrait,
+    circle: Option<CircleId>,
+) -> Result<Option<DeviceId>, StoreError> {
+    let Some(circle) = circle else { return Ok(None) };
+    let row = devices::Entity::find()
+        .filter(devices::Column::CircleId.eq(circle.get()))
+        .filter(devices::Column::Live.eq(1))
+        .one(db)
+        .await?;
+    Ok(row.map(|device| DeviceId::new(device.id)))
+}
+
+/// Something about a conversation, for those who listen to it.
+pub(super) fn changed(conversation: ConversationId, change: ConversationChange) -> Notice {
+    let event = Event::ConversationChanged { conversation, change };
+    Notice::new([Topic::Conversation(conversation)], event)
+}
+
+/// Something about a conversation, for one account alone.
+pub(super) fn changed_for(
+    principal: Principal,
+    conversation: ConversationId,
+    change: ConversationChange,
+) -> News {
+    let event = Event::ConversationChanged { conversation, change };
+    News::none().conversation(conversation, Notice::new([Topic::Inbox(principal)], event))
+}
+
+impl Store {
+    /// Makes somebody a member of a group.
+    pub async fn invite(&self, permit: MayInvite) -> Result<LinkId, StoreError> {
+        let (conversation, user) = (permit.conversation(), permit.invitee());
+        let now = self.clock().now();
+        self.change_members(conversation, async |tx| {
+            let link = admit(tx, now, conversation, user, Role::Standard).await?;
+            let user = Principal::User(user);
+            let news = changed_for(user, conversation, ConversationChange::Invited(user));
+            Ok(Changed { value: link, news })
+        })
+        .await
+    }
+
+    /// Gives a user a place in a room; one who has it keeps it.
+    pub async fn enter(&self, permit: MayEnter) -> Result<(), StoreError> {
+        let (room, user) = (permit.room(), permit.user());
+        let now = self.clock().now();
+        let entered = self
+            .change_members(room, async |tx| {
+                admit(tx, now, room, user, Role::Standard).await?;
+                Ok(Changed::quietly(()))
+            })
+            .await;
+        match entered {
+            Err(StoreError::Duplicate { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Hands the administration over.
+    pub async fn promote(&self, permit: MayPromote) -> Result<(), StoreError> {
+        let (conversation, user) = (permit.conversation(), permit.user());
+        let now = self.clock().now();
+        self.change_members(conversation, async |tx| {
+            set_role(tx, now, permit.by(), Role::Standard).await?;
+            set_role(tx, now, permit.link(), Role::Admin).await?;
+            let change = ConversationChange::Promoted(user);
+            let news = changed_for(Principal::User(user), conversation, change);
+            Ok(Changed { value: (), news })
+        })
+        .await
+    }
+
+    /// Puts a member out; says whether it still was one.
+    pub async fn kick(&self, permit: MayKick) -> Result<bool, StoreError> {
+        let (id, kicked) = (permit.conversation(), Principal::User(permit.user()));
+        let now = self.clock().now();
+        self.change_members(id, async |tx| {
+            let Some(conversation) = find_conversation(tx, id).await? else {
+                return Ok(Changed::quietly(false));
+            };
+            let ended = end_membership(tx, now, &conversation, permit.link(), false).await?;
+            let (user, by) = (self.face(tx, kicked).await?, self.face(tx, permit.by()).await?);
+            let news = if ended { put_out(id, user, Some(by)) } else { News::none() };
+            Ok(Changed { value: ended, news })
+        })
+        .await
+    }
+
+    /// Ends one's own membership; says whether there still was one.
+    pub async fn quit(&self, permit: MayQuit) -> Result<bool, StoreError> {
+        let (id, leaver) = (permit.conversation(), Principal::User(permit.user()));
+        let now = self.clock().now();
+        self.change_members(id, async |tx| {
+            let Some(conversation) = find_conversation(tx, id).await? else {
+                return Ok(Changed::quietly(false));
+            };
+            let ended = end_membership(tx, now, &conversation, permit.link(), true).await?;
+            let user = self.face(tx, leaver).await?;
+            let news = if ended { put_out(id, user, None) } else { News::none() };
+            Ok(Changed { value: ended, news })
+        })
+        .await
+    }
+
+    /// Takes a user out of all conversations of a circle, within the transaction that takes
+    /// it out of the circle; `by` is who put it out, if it did not go by itself. The caller
+    /// forgets the standings.
+    pub(super) async fn leave_conversations_of(
+        &self,
+        tx: &Tx,
+        circle: CircleId,
+        user: &Party,
+        by: Option<&Party>,
+    ) -> Result<News, StoreError> {
+        let Some(id) = user.principal().user() else { return Ok(News::none()) };
+        let rows = members::Entity::find()
+            .find_also_related(conversations::Entity)
+            .filter(members::Column::UserId.eq(id.get()))
+            .filter(members::Column::Live.eq(1))
+            .filter(conversations::Column::CircleId.eq(circle.get()))
+            .filter(conversations::Column::DeletedAt.is_null())
+            .all(tx)
+            .await?;
+        let mut news = News::none();
+        for (row, found) in rows {
+            let Some(found) = found else { continue };
+            let conversation = super::conversations::conversation(found)?;
+            let now = self.clock().now();
+            end_membership(tx, now, &conversation, LinkId::new(row.id), true).await?;
+            news.append(put_out(conversation.id, user.clone(), by.cloned()));
+        }
+        Ok(news)
+    }
+
+    /// Changes a group's title, and whether the device takes part; none if the group is gone.
+    pub async fn update_conversation(
+        &self,
+        permit: MayRename,
+        title: Option<String>,
+        device: Option<MaySetDevice>,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let id = permit.conversation();
+        let row = conversations::ActiveModel {
+            title: title.map_or_else(Default::default, Set),
+            device_access: device.map_or_else(Default::default, |device| Set(device.on())),
+            updated_at: Set(self.clock().now().micros()),
+            ..Default::default()
+        };
+        self.change_members(id, async |tx| {
+            let value = update(tx, id, row).await?;
+            let mut notice = changed(id, ConversationChange::Updated);
+            if let Some(now) = value.as_ref().filter(|now| !now.device_access)
+                && let Some(device) = device_of(tx, now.circle).await?
+            {
+                notice = notice.evicting(Principal::Device(device), Topic::Conversation(id));
+            }
+            let news = match value {
+                Some(_) => News::none().conversation(id, notice),
+                None => News::none(),
+            };
+            Ok(Changed { value, news })
+        })
+        .await
+    }
+
+    /// Lets the circle's device in or out; none if the group is gone.
+    pub async fn set_device(
+        &self,
+        permit: MaySetDevice,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let (id, on) = (permit.conversation(), permit.on());
+        let row = conversations::ActiveModel {
+            device_access: Set(on),
+            updated_at: Set(self.clock().now().micros()),
+            ..Default::default()
+        };
+        self.change_members(id, async |tx| {
+            let value = update(tx, id, row).await?;
+            let device = device_of(tx, value.as_ref().and_then(|found| found.circle)).await?;
+            let notice = match (on, device) {
+                (true, _) => changed(id, ConversationChange::DeviceAdded),
+                (false, None) => changed(id, ConversationChange::DeviceRemoved(None)),
+                (false, Some(device)) => {
+                    changed(id, ConversationChange::DeviceRemoved(Some(device)))
+                        .evicting(Principal::Device(device), Topic::Conversation(id))
+                }
+            };
+            let news = match value {
+                Some(_) => News::none().conversation(id, notice),
+                None => News::none(),
+            };
+            Ok(Changed { value, news })
+        })
+        .await
+    }
+
+    /// A change after which nobody's standing to the conversation is what it was.
+    pub(super) async fn change_members<T>(
+        &self,
+        conversation: ConversationId,
+        work: impl AsyncFnOnce(&Tx) -> Result<Changed<T>, StoreError>,
+    ) -> Result<T, StoreError> {
+        let outcome = self.change(work).await;
+        // Also after a failure: the outcome may be unknown.
+        self.standings().touch(conversation);
+        outcome
+    }
+}
+
+/// Writes a conversation's row and reads it again.
+async fn update(
+    tx: &Tx,
+    id: ConversationId,
+    row: conversations::ActiveModel,
+) -> Result<Option<Conversation>, StoreError> {
+    conversations::Entity::update_many()
+        .set(row)
+        .filter(conversations::Column::Id.eq(id.get()))
+        .exec(tx)
+        .await?;
+    find_conversation(tx, id).await
+}
+
+/// Everybody hears of it, the one who goes included; who hears nothing further.
+fn put_out(conversation: ConversationId, user: Party, by: Option<Party>) -> News {
+    let principal = user.principal();
+    let change = match by {
+        Some(by) => ConversationChange::Kicked { user, by },
+        None => ConversationChange::Quit(user),
+    };
+    let notice = changed(conversation, change);
+    let notice = notice.evicting(principal, Topic::Conversation(conversation));
+    News::none().conversation(conversation, notice)
+}

@@ -1,0 +1,380 @@
+//! Messages, as they are read: one by one, by pages, or all that changed since.
+//!
+//! Pages are bounded ranges of `seq`, which has no gaps: an open range with a limit may be
+//! planned as a scan once a statement is prepared (STORE 7, pitfall 2).
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use entity::{conversation_heads, medias, members, message_changes, messages};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+
+use super::attachments::media;
+use super::conversations::{NAMED, living, membership};
+use super::{Store, StoreError};
+use crate::domain::{
+    Authorship, Conversation, ConversationId, Kind, LinkId, Membership, Message, MessageId,
+    MessageKind, Page, Place, Principal, Revision, Seq, SmileId, Timestamp, Written,
+};
+use crate::policy::MayRead;
+
+/// How many places a list is read at a time.
+const STRIDE: i64 = 500;
+/// How many windows of revisions one page may cross that hold nothing any more.
+const WINDOWS: usize = 50;
+
+/// Which messages of a conversation a list begins or ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The oldest.
+    Oldest,
+    /// The newest.
+    Newest,
+    /// The newest before this one.
+    Before(MessageId),
+}
+
+/// Where a list ends whatever was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// At most so many messages.
+    pub messages: usize,
+    /// At most about so many bytes of answer.
+    pub bytes: usize,
+}
+
+/// A row as the message it stands for, without its files.
+pub(super) fn message(row: messages::Model) -> Result<Message, StoreError> {
+    let kind = match row.kind {
+        0 => MessageKind::Text,
+        1 => MessageKind::Smile,
+        2 => MessageKind::File,
+        other => {
+            return Err(StoreError::Impossible {
+                table: "messages",
+                what: format!("kind {other} in row {}", row.id),
+            });
+        }
+    };
+    Ok(Message {
+        id: MessageId::new(row.id),
+        conversation: ConversationId::new(row.conversation_id),
+        seq: Seq::new(row.seq),
+        revision: Revision::new(row.revision),
+        place: row.shown.map(Place::new),
+        author: Principal::from_db(row.sender, "messages")?,
+        link: row.link_id.map(LinkId::new),
+        kind,
+        text: row.text,
+        smile: row.smile_id.map(SmileId::new),
+        sent: Timestamp::from_micros(row.created_at),
+        edited: row.edited_at.map(Timestamp::from_micros),
+        deleted: row.deleted_at.map(Timestamp::from_micros),
+        read: None,
+        media_count: u32::try_from(row.media_count).unwrap_or_default(),
+        medias: Vec::new(),
+    })
+}
+
+/// A message with its files.
+pub(super) async fn find_message(
+    db: &impl ConnectionTrait,
+    id: MessageId,
+) -> Result<Option<Message>, StoreError> {
+    let Some(row) = messages::Entity::find_by_id(id.get()).one(db).await? else {
+        return Ok(None);
+    };
+    let mut found = [message(row)?];
+    attach(db, &mut found).await?;
+    let [message] = found;
+    Ok(Some(message))
+}
+
+/// Puts their files to messages.
+async fn attach(db: &impl ConnectionTrait, messages: &mut [Message]) -> Result<(), StoreError> {
+    let places: HashMap<_, _> = messages
+        .iter()
+        .enumerate()
+        .filter(|(_, message)| message.media_count > 0)
+        .map(|(index, message)| (message.id.get(), index))
+        .collect();
+    let ids: Vec<_> = places.keys().copied().collect();
+    for ids in ids.chunks(NAMED) {
+        let rows = medias::Entity::find()
+            .filter(medias::Column::MessageId.is_in(ids.iter().copied()))
+            .filter(medias::Column::DeletedAt.is_null())
+            .order_by_asc(medias::Column::Position)
+            .order_by_asc(medias::Column::Id)
+            .all(db)
+            .await?;
+        for row in rows {
+            if let Some(index) = row.message_id.and_then(|id| places.get(&id)) {
+                messages[*index].medias.push(media(row)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The newest numbers of a conversation.
+async fn head(
+    db: &impl ConnectionTrait,
+    conversation: ConversationId,
+) -> Result<(i64, i64), StoreError> {
+    let row = conversation_heads::Entity::find_by_id(conversation.get()).one(db).await?;
+    Ok(row.map_or((0, 0), |head| (head.last_seq, head.last_revision)))
+}
+
+/// The messages in `first..=last`, ascending, without their files.
+async fn range(
+    db: &impl ConnectionTrait,
+    conversation: ConversationId,
+    first: i64,
+    last: i64,
+) -> Result<Vec<Message>, StoreError> {
+    let rows = messages::Entity::find()
+        .filter(messages::Column::ConversationId.eq(conversation.get()))
+        .filter(messages::Column::Seq.between(first, last))
+        .order_by_asc(messages::Column::Seq)
+        .all(db)
+        .await?;
+    rows.into_iter().map(message).collect()
+}
+
+/// About how many bytes a message takes in an answer: its words stand beside each file again.
+fn weight(message: &Message) -> usize {
+    (message.text.len() + 512) * (1 + message.media_count as usize)
+}
+
+impl Store {
+    /// A message with its files, removed or not.
+    pub async fn find_message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
+        find_message(self.reads(), id).await
+    }
+
+    /// Messages that were not removed, ascending, without their files.
+    pub async fn list_messages(
+        &self,
+        permit: &MayRead,
+        from: From,
+        quantity: usize,
+        cap: Cap,
+    ) -> Result<Vec<Message>, StoreError> {
+        let conversation = permit.conversation();
+        let (last_seq, _) = head(self.reads(), conversation).await?;
+        let (mut low, mut high) = (1, last_seq);
+        if let From::Before(id) = from {
+            let found = messages::Entity::find_by_id(id.get()).one(self.reads()).await?;
+            high = found
+                .filter(|row| row.conversation_id == conversation.get())
+                .map_or(0, |row| row.seq - 1);
+        }
+        let quantity = quantity.min(cap.messages);
+        let (mut list, mut bytes) = (Vec::new(), 0);
+        'reading: while low <= high && list.len() < quantity {
+            // Not too few: there may be nothing but removed ones for a while.
+            let stride = ((quantity - list.len()) as i64).clamp(50, STRIDE);
+            let mut some = match from {
+                From::Oldest => {
+                    low += stride;
+                    range(self.reads(), conversation, low - stride, high.min(low - 1)).await?
+                }
+                From::Newest | From::Before(_) => {
+                    high -= stride;
+                    range(self.reads(), conversation, low.max(high + 1), high + stride).await?
+                }
+            };
+            if from != From::Oldest {
+                some.reverse();
+            }
+            for message in some.into_iter().filter(|message| message.deleted.is_none()) {
+                bytes += weight(&message);
+                if bytes > cap.bytes || list.len() == quantity {
+                    break 'reading;
+                }
+                list.push(message);
+            }
+        }
+        if from != From::Oldest {
+            list.reverse();
+        }
+        self.tell_read(permit.kind(), conversation, &mut list).await?;
+        Ok(list)
+    }
+
+    /// The newest messages before a place, removed ones included, ascending.
+    pub async fn page_before(
+        &self,
+        permit: &MayRead,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> Result<Page, StoreError> {
+        let conversation = permit.conversation();
+        let (last_seq, revision) = head(self.reads(), conversation).await?;
+        let last = before.map_or(last_seq, |seq| last_seq.min(seq.get().saturating_sub(1)));
+        let first = (last - i64::from(limit) + 1).max(1);
+        let found = range(self.reads(), conversation, first, last).await?;
+        let messages = self.written(permit.kind(), conversation, found).await?;
+        Ok(Page { messages, revision: Revision::new(revision), more: first > 1 && last >= first })
+    }
+
+    /// Every message touched after a change, once, as it is now; ascending by revision.
+    ///
+    /// Every revision is either a post or a row of `message_changes`. Posts up to revision
+    /// N are counted from the newest such row at or below N, so what was posted in a window
+    /// of revisions is a range of `seq`, and the rest is named by the rows of the window.
+    pub async fn page_since(
+        &self,
+        permit: &MayRead,
+        since: Revision,
+        limit: u32,
+    ) -> Result<Page, StoreError> {
+        let conversation = permit.conversation();
+        let (_, newest) = head(self.reads(), conversation).await?;
+        let mut low = since.get().clamp(0, newest);
+        let mut found = Vec::new();
+        for _ in 0..WINDOWS {
+            let high = newest.min(low + i64::from(limit));
+            found = self.touched(conversation, low, high).await?;
+            low = high;
+            if !found.is_empty() || low == newest {
+                break;
+            }
+        }
+        let messages = self.written(permit.kind(), conversation, found).await?;
+        Ok(Page { messages, revision: Revision::new(low), more: low < newest })
+    }
+
+    /// The messages whose newest change lies in `(low, high]`.
+    async fn touched(
+        &self,
+        conversation: ConversationId,
+        low: i64,
+        high: i64,
+    ) -> Result<Vec<Message>, StoreError> {
+        let first = self.posted_by(conversation, low).await? + 1;
+        let last = self.posted_by(conversation, high).await?;
+        let mut found = range(self.reads(), conversation, first, last).await?;
+        let changes = message_changes::Entity::find()
+            .filter(message_changes::Column::ConversationId.eq(conversation.get()))
+            .filter(message_changes::Column::Revision.gt(low))
+            .filter(message_changes::Column::Revision.lte(high))
+            .all(self.reads())
+            .await?;
+        let ids: Vec<_> = changes.iter().map(|change| change.message_id).collect();
+        for ids in ids.chunks(NAMED) {
+            let rows = messages::Entity::find()
+                .filter(messages::Column::Id.is_in(ids.iter().copied()))
+                .all(self.reads())
+                .await?;
+            for row in rows {
+                found.push(message(row)?);
+            }
+        }
+        let window = low + 1..=high;
+        let by_revision: BTreeMap<_, _> = found
+            .into_iter()
+            .filter(|message| window.contains(&message.revision.get()))
+            .map(|message| (message.revision, message))
+            .collect();
+        Ok(by_revision.into_values().collect())
+    }
+
+    /// How many messages had been posted by a revision.
+    async fn posted_by(
+        &self,
+        conversation: ConversationId,
+        revision: i64,
+    ) -> Result<i64, StoreError> {
+        let change = message_changes::Entity::find()
+            .filter(message_changes::Column::ConversationId.eq(conversation.get()))
+            .filter(message_changes::Column::Revision.lte(revision))
+            .order_by_desc(message_changes::Column::Revision)
+            .one(self.reads())
+            .await?;
+        Ok(change.map_or(revision, |change| change.seq_at + revision - change.revision))
+    }
+
+    /// Messages with their files and by what right they were written.
+    pub async fn written(
+        &self,
+        kind: Kind,
+        conversation: ConversationId,
+        mut messages: Vec<Message>,
+    ) -> Result<Vec<Written>, StoreError> {
+        attach(self.reads(), &mut messages).await?;
+        self.tell_read(kind, conversation, &mut messages).await?;
+        let circle = match kind {
+            Kind::Direct | Kind::Room => None,
+            Kind::Group => {
+                let found = self.find_conversation(conversation).await?;
+                found.and_then(|conversation: Conversation| conversation.circle)
+            }
+        };
+        let links = self.links(&messages).await?;
+        let mut devices = HashMap::new();
+        let mut list = Vec::with_capacity(messages.len());
+        for message in messages {
+            let by = match message.author {
+                Principal::User(_) => {
+                    message.link.and_then(|link| links.get(&link)).map(|membership| {
+                        Authorship::Member { membership: Arc::clone(membership), circle }
+                    })
+                }
+                Principal::Device(id) => {
+                    let device = match devices.entry(id) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(self.find_device(id).await?.map(Arc::new)),
+                    };
+                    device.clone().map(Authorship::Device)
+                }
+            };
+            list.push(Written { message, by: by.unwrap_or(Authorship::Gone) });
+        }
+        Ok(list)
+    }
+
+    async fn links(
+        &self,
+        messages: &[Message],
+    ) -> Result<HashMap<LinkId, Arc<Membership>>, StoreError> {
+        let mut ids: Vec<_> = messages.iter().filter_map(|message| message.link).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut links = HashMap::new();
+        for ids in ids.chunks(NAMED) {
+            let rows = members::Entity::find()
+                .filter(members::Column::Id.is_in(ids.iter().map(|id| id.get())))
+                .all(self.reads())
+                .await?;
+            for row in rows {
+                links.insert(LinkId::new(row.id), Arc::new(membership(&row)?));
+            }
+        }
+        Ok(links)
+    }
+
+    /// In direct conversations a message says when its reader had read it.
+    pub(super) async fn tell_read(
+        &self,
+        kind: Kind,
+        conversation: ConversationId,
+        messages: &mut [Message],
+    ) -> Result<(), StoreError> {
+        if kind != Kind::Direct || messages.is_empty() {
+            return Ok(());
+        }
+        let ends = living(self.reads(), conversation).await?;
+        for message in messages {
+            let author = message.author.user().map(crate::domain::UserId::get);
+            let reader = ends.iter().find(|end| Some(end.user_id) != author);
+            if let (Some(reader), Some(place)) = (reader, message.place)
+                && reader.read_shown >= place.get()
+            {
+                message.read = reader.read_at.map(Timestamp::from_micros);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+//! How conversations come into being, and how an administrator or operator ends them.
+
+use entity::{conversation_heads, conversations, messages};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use super::attachments::announce;
+use super::conversations::{access_to_db, find_conversation, kind_to_db, living};
+use super::memberships::{admit, bury, changed, changed_for, device_of};
+use super::{Changed, Store, StoreError, Tx, counters};
+use crate::domain::{
+    Access, CircleId, Conversation, ConversationChange, ConversationId, Kind, LinkId, MessageId,
+    Posted, Principal, Revision, Role, Seq, Text, Timestamp, Topic, UserId,
+};
+use crate::hub::News;
+use crate::policy::{MayAdminister, MayKeepRooms, MayStart};
+
+/// What a group begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Its title.
+    pub title: String,
+    /// The first words, perhaps none.
+    pub text: Text,
+    /// Names of files whose bytes will follow.
+    pub files: Vec<String>,
+}
+
+/// A row for a conversation that nobody is in yet, with its head.
+async fn found(tx: &Tx, row: conversations::ActiveModel) -> Result<ConversationId, StoreError> {
+    let id = conversations::Entity::insert(row).exec(tx).await?.last_insert_id;
+    let head = conversation_heads::ActiveModel {
+        conversation_id: Set(id),
+        last_seq: Set(0),
+        last_revision: Set(0),
+    };
+    conversation_heads::Entity::insert(head).exec_without_returning(tx).await?;
+    Ok(ConversationId::new(id))
+}
+
+fn row(kind: Kind, access: Access, title: &str, now: Timestamp) -> conversations::ActiveModel {
+    conversations::ActiveModel {
+        kind: Set(kind_to_db(kind)),
+        access: Set(access_to_db(access)),
+        title: Set(title.chars().take(255).collect()),
+        description: Set(String::new()),
+        device_access: Set(false),
+        created_at: Set(now.micros()),
+        updated_at: Set(now.micros()),
+        ..Default::default()
+    }
+}
+
+impl Store {
+    /// Begins a group in a circle with its first message; tells the one who is written to.
+    pub async fn start_group(
+        &self,
+        permit: MayStart,
+        opening: Opening,
+    ) -> Result<(ConversationId, Posted), StoreError> {
+        let beginning = permit.beginning();
+        let now = self.clock().now();
+        let with_device = [beginning.starter, beginning.other]
+            .iter()
+            .any(|principal| principal.device().is_some());
+        let row = conversations::ActiveModel {
+            circle_id: Set(Some(beginning.circle.get())),
+            device_access: Set(with_device),
+            creator: Set(Some(beginning.starter.to_db())),
+            ..row(Kind::Group, Access::Members, &opening.title, now)
+        };
+        self.change(async |tx| {
+            let id = found(tx, row).await?;
+            let mut link = None;
+            if let Principal::User(user) = beginning.starter {
+                link = Some(admit(tx, now, id, user, Role::Admin).await?);
+            }
+            if let Principal::User(user) = beginning.other {
+                let role = if link.is_some() { Role::Standard } else { Role::Admin };
+                admit(tx, now, id, user, role).await?;
+            }
+            let posted = open_with(tx, id, beginning.starter, link, &opening, now).await?;
+            let change = ConversationChange::Invited(beginning.other);
+            Ok(Changed { value: (id, posted), news: changed_for(beginning.other, id, change) })
+        })
+        .await
+    }
+
+    /// The direct conversation of two users, which is made if it is not there. Nobody is
+    /// told before somebody writes in it.
+    pub async fn open_direct(
+        &self,
+        one: UserId,
+        other: UserId,
+    ) -> Result<Conversation, StoreError> {
+        if let Some(found) = self.find_direct(one, other).await? {
+            return Ok(found);
+        }
+        let (low, high) = (one.min(other), one.max(other));
+        let now = self.clock().now();
+        let row = conversations::ActiveModel {
+            direct_low: Set(Some(low.get())),
+            direct_high: Set(Some(high.get())),
+            creator: Set(Some(Principal::User(one).to_db())),
+            ..row(Kind::Direct, Access::Members, "", now)
+        };
+        let made = self
+            .write(async |tx| {
+                let id = found(tx, row).await?;
+                admit(tx, now, id, low, Role::Standard).await?;
+                if low != high {
+                    admit(tx, now, id, high, Role::Standard).await?;
+                }
+                find_conversation(tx, id).await
+            })
+            .await;
+        match made {
+            Ok(Some(conversation)) => Ok(conversation),
+            // Somebody else was faster.
+            Err(StoreError::Duplicate { .. }) | Ok(None) => {
+                self.find_direct(one, other).await?.ok_or_else(|| StoreError::Impossible {
+                    table: "conversations",
+                    what: format!("the pair {low}, {high} is taken and cannot be found"),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A group in a circle that nobody is in; none if there is no such circle.
+    pub async fn add_empty_group(
+        &self,
+        _permit: &MayAdminister,
+        circle: CircleId,
+        title: &str,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let now = self.clock().now();
+        let row = conversations::ActiveModel {
+            circle_id: Set(Some(circle.get())),
+            ..row(Kind::Group, Access::Members, title, now)
+        };
+        let made = self
+            .write(async |tx| {
+                let id = found(tx, row).await?;
+                find_conversation(tx, id).await
+            })
+            .await;
+        match made {
+            Err(StoreError::Dangling(_)) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// Ends any conversation; says whether there was one.
+    pub async fn remove_conversation(
+        &self,
+        _permit: &MayAdminister,
+        id: ConversationId,
+    ) -> Result<bool, StoreError> {
+        self.end_conversation(id, |_| true).await
+    }
+
+    /// A room that everybody may enter, or staff alone.
+    pub async fn add_room(
+        &self,
+        _permit: &MayKeepRooms,
+        title: &str,
+        description: &str,
+        access: Access,
+    ) -> Result<Conversation, StoreError> {
+        let now = self.clock().now();
+        let row = conversations::ActiveModel {
+            description: Set(description.chars().take(2000).collect()),
+            ..row(Kind::Room, access, title, now)
+        };
+        let made = self
+            .write(async |tx| {
+                let id = found(tx, row).await?;
+                self.notify(tx, "room_added", id.get(), None).await?;
+                find_conversation(tx, id).await
+            })
+            .await?;
+        made.ok_or_else(|| StoreError::Impossible {
+            table: "conversations",
+            what: "a room vanished while it was made".to_owned(),
+        })
+    }
+
+    /// Ends a room and puts everybody out; says whether there was one.
+    pub async fn remove_room(
+        &self,
+        _permit: &MayKeepRooms,
+        id: ConversationId,
+    ) -> Result<bool, StoreError> {
+        self.end_conversation(id, |found| found.kind == Kind::Room).await
+    }
+
+    async fn end_conversation(
+        &self,
+        id: ConversationId,
+        wanted: impl Fn(&Conversation) -> bool,
+    ) -> Result<bool, StoreError> {
+        let now = self.clock().now();
+        self.change_members(id, async |tx| {
+            let Some(conversation) = find_conversation(tx, id).await?.filter(&wanted) else {
+                return Ok(Changed::quietly(false));
+            };
+            let mut notice = changed(id, ConversationChange::Deleted);
+            let topic = Topic::Conversation(id);
+            for member in living(tx, id).await? {
+                notice = notice.evicting(Principal::User(UserId::new(member.user_id)), topic);
+            }
+            if let Some(device) = device_of(tx, conversation.circle).await? {
+                notice = notice.evicting(Principal::Device(device), topic);
+            }
+            bury(tx, now, id).await?;
+            self.notify(tx, "conversation_removed", id.get(), None).await?;
+            Ok(Changed { value: true, news: News::none().conversation(id, notice) })
+        })
+        .await
+    }
+}
+
+/// Stores the message that a conversation begins with.
+async fn open_with(
+    tx: &Tx,
+    conversation: ConversationId,
+    author: Principal,
+    link: Option<LinkId>,
+    opening: &Opening,
+    now: Timestamp,
+) -> Result<Posted, StoreError> {
+    let id = counters::draw(tx, 1).await?.into_iter().next().unwrap_or_default();
+    let files = i16::try_from(opening.files.len()).unwrap_or(i16::MAX);
+    let row = messages::ActiveModel {
+        id: Set(id),
+        conversation_id: Set(conversation.get()),
+        seq: Set(1),
+        revision: Set(1),
+        shown: Set((files == 0).then_some(id)),
+        sender: Set(author.to_db()),
+        link_id: Set(link.map(LinkId::get)),
+        client_key: Set(Uuid::now_v7().as_bytes().to_vec()),
+        kind: Set(0),
+        text: Set(opening.text.as_str().to_owned()),
+        media_count: Set(files),
+        awaited: Set(files),
+        created_at: Set(now.micros()),
+        ..Default::default()
+    };
+    messages::Entity::insert(row).exec_without_returning(tx).await?;
+    conversation_heads::Entity::update_many()
+        .col_expr(conversation_heads::Column::LastSeq, Expr::val(1))
+        .col_expr(conversation_heads::Column::LastRevision, Expr::val(1))
+        .filter(conversation_heads::Column::ConversationId.eq(conversation.get()))
+        .exec(tx)
+        .await?;
+    let message = MessageId::new(id);
+    let medias = announce(tx, message, &opening.files, now).await?;
+    let (seq, revision) = (Seq::new(1), Revision::new(1));
+    Ok(Posted { message, seq, revision, medias, duplicate: false })
+}
