@@ -70,9 +70,15 @@ pub enum Command {
     /// Ask for a name and password that the TURN server takes.
     TurnCredentials,
     /// Ask where the STUN servers are.
-    StunServers,
+    StunServers {
+        /// What the client itself called us, where no name is configured.
+        host: Option<String>,
+    },
     /// Ask where the TURN servers are.
-    TurnServers,
+    TurnServers {
+        /// What the client itself called us, where no name is configured.
+        host: Option<String>,
+    },
     /// Forward a note to another party of a call.
     ForwardSignal {
         /// To whom.

@@ -6,6 +6,7 @@ use super::{CircleId, DeviceId, Principal, Timestamp, UserId};
 
 /// A person with an account, without what must stay secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "an account has as many flags as it has")]
 pub struct User {
     /// Who it is.
     pub id: UserId,

@@ -98,7 +98,7 @@ async fn identify(
     };
     let caller = web
         .services()
-        .identify(Credentials::Token(token), address)
+        .identify(&Credentials::Token(token), address)
         .await
         .at(RefusalKind::Inactive, inactive)?;
     let is_device = caller.principal.device().is_some();

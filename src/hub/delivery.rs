@@ -45,9 +45,9 @@ impl Delivery {
         }
         metrics::counter!("klatsch_renderings_total", "dialect" => rendition.0.as_str())
             .increment(1);
-        let made = Arc::new(make(&self.event));
-        rendered.push((rendition, Arc::clone(&made) as Rendered));
-        made
+        let fresh = Arc::new(make(&self.event));
+        rendered.push((rendition, Arc::clone(&fresh) as Rendered));
+        fresh
     }
 }
 

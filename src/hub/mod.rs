@@ -19,7 +19,7 @@ use crate::domain::{Event, Principal, Topic};
 
 pub use delivery::{Delivery, Rendition};
 pub use publisher::{News, Notice, Published, Publishers};
-pub use roster::{Arrival, Departure, Presence, Roster, TooManyConnections};
+pub use roster::{Arrival, Departure, Roster, TooManyConnections};
 
 /// How many listeners are offered an event before other tasks get a turn.
 const STRIDE: usize = 64;
@@ -31,7 +31,7 @@ pub struct ConnectionId(u64);
 /// Something that listens: a connection with its session and its sink.
 pub trait Listener: Send + Sync {
     /// Takes an event, without waiting.
-    fn offer(&self, delivery: &Delivery);
+    fn offer(&self, delivery: &Arc<Delivery>);
 }
 
 type Listeners = BTreeMap<ConnectionId, Arc<dyn Listener>>;
@@ -106,9 +106,14 @@ impl Hub {
 
     /// Makes a connection deaf to everything.
     pub fn unsubscribe_all(&self, connection: ConnectionId) {
+        self.retain(connection, &[]);
+    }
+
+    /// Makes a connection deaf to everything but `kept`.
+    pub fn retain(&self, connection: ConnectionId, kept: &[Topic]) {
         let mut attached = self.shared.attached.lock();
         let Some(entry) = attached.get_mut(&connection) else { return };
-        for topic in std::mem::take(&mut entry.topics) {
+        for topic in entry.topics.extract_if(|topic| !kept.contains(topic)) {
             self.forget(connection, topic);
         }
     }
@@ -135,7 +140,7 @@ impl Hub {
 
     /// Offers an event to all who listen to any of the topics, each once, in strides.
     pub async fn publish(&self, topics: &[Topic], event: Event) {
-        let delivery = Delivery::new(event);
+        let delivery = Arc::new(Delivery::new(event));
         let mut served = HashSet::new();
         for topic in topics {
             let Some(listeners) = self.shared.topics.read().get(topic).map(Arc::clone) else {
@@ -167,7 +172,7 @@ impl Hub {
         let listener =
             self.shared.attached.lock().get(&connection).map(|entry| Arc::clone(&entry.listener));
         if let Some(listener) = listener {
-            listener.offer(&Delivery::new(event));
+            listener.offer(&Arc::new(Delivery::new(event)));
         }
     }
 
@@ -186,7 +191,7 @@ mod tests {
     struct Ear(Mutex<Vec<i64>>);
 
     impl Listener for Ear {
-        fn offer(&self, delivery: &Delivery) {
+        fn offer(&self, delivery: &Arc<Delivery>) {
             if let Event::LoginEnded { login, .. } = delivery.event() {
                 self.0.lock().push(login.get());
             }

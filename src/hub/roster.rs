@@ -5,16 +5,7 @@ use std::collections::HashMap;
 use parking_lot::RwLock;
 
 use super::ConnectionId;
-use crate::domain::{LoginId, Principal};
-
-/// What is known of a connection that has said who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Presence {
-    /// Which connection.
-    pub connection: ConnectionId,
-    /// The login it was identified by.
-    pub login: LoginId,
-}
+use crate::domain::Principal;
 
 /// What an arrival changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +40,7 @@ pub struct TooManyConnections {
 /// The connections of every principal, of every dialect.
 #[derive(Debug, Default)]
 pub struct Roster {
-    present: RwLock<HashMap<Principal, Vec<Presence>>>,
+    present: RwLock<HashMap<Principal, Vec<ConnectionId>>>,
 }
 
 impl Roster {
@@ -57,7 +48,7 @@ impl Roster {
     pub fn arrive(
         &self,
         principal: Principal,
-        presence: Presence,
+        connection: ConnectionId,
         limit: usize,
     ) -> Result<Arrival, TooManyConnections> {
         let mut present = self.present.write();
@@ -65,7 +56,7 @@ impl Roster {
         if held.len() >= limit {
             return Err(TooManyConnections { limit });
         }
-        held.push(presence);
+        held.push(connection);
         Ok(if held.len() == 1 { Arrival::First } else { Arrival::Further })
     }
 
@@ -73,7 +64,7 @@ impl Roster {
     pub fn depart(&self, principal: Principal, connection: ConnectionId) -> Departure {
         let mut present = self.present.write();
         let Some(held) = present.get_mut(&principal) else { return Departure::Unknown };
-        let Some(index) = held.iter().position(|p| p.connection == connection) else {
+        let Some(index) = held.iter().position(|held| *held == connection) else {
             return Departure::Unknown;
         };
         held.swap_remove(index);
@@ -91,11 +82,7 @@ impl Roster {
 
     /// The connections of a principal.
     pub fn connections(&self, principal: Principal) -> Vec<ConnectionId> {
-        self.present
-            .read()
-            .get(&principal)
-            .map(|held| held.iter().map(|p| p.connection).collect())
-            .unwrap_or_default()
+        self.present.read().get(&principal).cloned().unwrap_or_default()
     }
 
     /// Everybody who is online.
@@ -113,7 +100,7 @@ mod tests {
     fn a_principal_is_online_while_one_connection_is_left() {
         let roster = Roster::default();
         let ann = Principal::User(UserId::new(1));
-        let here = |n| Presence { connection: ConnectionId(n), login: LoginId::new(1) };
+        let here = ConnectionId;
         assert_eq!(roster.arrive(ann, here(1), 2), Ok(Arrival::First));
         assert_eq!(roster.arrive(ann, here(2), 2), Ok(Arrival::Further));
         assert_eq!(roster.arrive(ann, here(3), 2), Err(TooManyConnections { limit: 2 }));

@@ -1,1 +1,5 @@
-//! Placeholder for the `rtc` module.
+//! Calls: what parties need to find each other, and to be relayed where they cannot.
+
+mod introductions;
+
+pub use introductions::Introductions;

@@ -3,14 +3,21 @@
 //! A use case is always the same few lines: collect the standing, ask `policy` for a
 //! permit, let `store` write, answer.
 
+mod calls;
+mod presence;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::domain::{Credentials, LoginId, Principal, Refusal};
-use crate::hub::{ConnectionId, Hub};
+use crate::hub::ConnectionId;
+use crate::rtc::Introductions;
 use crate::settings::{AuthSettings, LimitSettings, NeoSettings};
+use crate::store::Store;
+
+pub use presence::PresenceTeller;
 
 /// Who asks, and over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +40,12 @@ pub struct Services {
 
 /// What the use cases rest on.
 pub struct Parts {
-    /// Who is connected, and who hears what.
-    pub hub: Hub,
+    /// Everything that is kept, and where what happens is told.
+    pub store: Store,
+    /// Where calls find STUN and TURN.
+    pub rtc: Introductions,
+    /// Tells who comes online and goes.
+    pub presence: PresenceTeller,
     /// Proofs of who one is.
     pub auth: Auth,
     /// The present moment.
@@ -59,14 +70,36 @@ impl Services {
         Self { parts: Arc::new(parts) }
     }
 
+    /// Everything that is kept.
+    pub(crate) fn store(&self) -> &Store {
+        &self.parts.store
+    }
+
+    /// Where calls find STUN and TURN.
+    fn rtc(&self) -> &Introductions {
+        &self.parts.rtc
+    }
+
+    fn presence(&self) -> &PresenceTeller {
+        &self.parts.presence
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.parts.clock
+    }
+
+    fn limits(&self) -> &LimitSettings {
+        &self.parts.limits
+    }
+
     /// Finds out who somebody is.
     pub async fn identify(
         &self,
-        credentials: Credentials,
+        credentials: &Credentials,
         address: IpAddr,
     ) -> Result<Caller, Refusal> {
         let Credentials::Token(token) = credentials;
-        let proof = self.parts.auth.tokens.read(&token).map_err(|_| Refusal::unidentified())?;
+        let proof = self.parts.auth.tokens.read(token).map_err(|_| Refusal::unidentified())?;
         Ok(Caller { principal: proof.principal, login: proof.login, connection: None, address })
     }
 

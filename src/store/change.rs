@@ -40,4 +40,79 @@ impl Store {
         published.wait().await;
         Ok(value)
     }
+
+    /// Tells what nothing was stored for; it keeps no order with history.
+    pub(crate) async fn tell(&self, news: News) {
+        self.publishers().hand_over(news).wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use sea_orm::ConnectionTrait;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::domain::{ConversationId, Event, LoginId, Topic};
+    use crate::hub::{Delivery, Listener, Notice};
+    use crate::store::Options;
+
+    const ROOM: ConversationId = ConversationId::new(1);
+
+    #[derive(Default)]
+    struct Ear(Mutex<Vec<i64>>);
+
+    impl Listener for Ear {
+        fn offer(&self, delivery: &Arc<Delivery>) {
+            if let Event::LoginEnded { login, .. } = delivery.event() {
+                self.0.lock().push(login.get());
+            }
+        }
+    }
+
+    fn news(number: i64) -> News {
+        let event = Event::LoginEnded { login: LoginId::new(number), deactivated: false };
+        News::none().conversation(ROOM, Notice::new([Topic::Conversation(ROOM)], event))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn news_come_in_the_order_of_commits_and_before_the_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::at(format!("sqlite:{}", folder.path().join("klatsch.db").display()));
+        let store = Store::open(&options, Clock::system()).await.unwrap();
+        store
+            .write(async |tx| {
+                tx.execute_unprepared("CREATE TABLE turns (id INTEGER PRIMARY KEY, word TEXT)")
+                    .await?;
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let ear = Arc::new(Ear::default());
+        let id = store.hub().attach(Arc::clone(&ear) as Arc<dyn Listener>);
+        store.hub().subscribe(id, Topic::Conversation(ROOM));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let (store, ear) = (store.clone(), Arc::clone(&ear));
+            tasks.spawn(async move {
+                let number = store
+                    .change(async |tx| {
+                        let done =
+                            tx.execute_unprepared("INSERT INTO turns (word) VALUES ('x')").await?;
+                        let number = i64::try_from(done.last_insert_id()).unwrap();
+                        Ok(Changed { value: number, news: news(number) })
+                    })
+                    .await
+                    .unwrap();
+                assert!(ear.0.lock().contains(&number));
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.unwrap();
+        }
+        assert_eq!(*ear.0.lock(), (1..=40).collect::<Vec<_>>());
+    }
 }

@@ -6,6 +6,8 @@
 use sea_orm::sqlx;
 use sea_orm::{DbErr, RuntimeErr, SqlErr};
 
+use crate::domain::Refusal;
+
 /// A fault of the database, or of what lies in it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -69,6 +71,17 @@ impl StoreError {
     /// Whether the value is taken in the constraint of that name.
     pub fn is_duplicate_of(&self, name: &str) -> bool {
         matches!(self, Self::Duplicate { constraint, .. } if constraint == name)
+    }
+}
+
+impl From<StoreError> for Refusal {
+    /// Logs the fault once, here, and tells the client nothing of it.
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
+        match error {
+            StoreError::OutcomeUnknown(_) => Self::unknown(),
+            _ => Self::unavailable(),
+        }
     }
 }
 

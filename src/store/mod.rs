@@ -22,6 +22,7 @@ mod receipts;
 mod rows;
 mod schema;
 mod standings;
+mod sharing;
 mod transaction;
 
 use std::path::Path;

@@ -1,0 +1,164 @@
+//! Who has to do with whom: through a circle, a group or a direct conversation.
+
+use std::collections::BTreeSet;
+
+use entity::{circle_members, conversations, devices, members, messages, users};
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
+
+use super::{Store, StoreError};
+use crate::domain::{DeviceId, Principal, Timestamp, UserId};
+
+/// `conversations.kind` of a room; rooms bring nobody together.
+const ROOM: i16 = 2;
+/// `conversations.kind` of a direct conversation.
+const DIRECT: i16 = 0;
+
+impl Store {
+    /// Whether two accounts share a circle, or a group or direct conversation in which the
+    /// other has written (profiles, signals and calls rest on it).
+    pub async fn shares(&self, one: Principal, other: Principal) -> Result<bool, StoreError> {
+        if one == other {
+            return Ok(true);
+        }
+        let theirs: BTreeSet<i64> = self.circles_of(other).await?.into_iter().collect();
+        if self.circles_of(one).await?.iter().any(|circle| theirs.contains(circle)) {
+            return Ok(true);
+        }
+        let Principal::User(user) = one else { return Ok(false) };
+        let written = messages::Entity::find()
+            .select_only()
+            .column(messages::Column::Id)
+            .filter(messages::Column::ConversationId.in_subquery(conversations_of(user)))
+            .filter(messages::Column::Sender.eq(other.to_db()))
+            .limit(1)
+            .into_tuple::<i64>()
+            .one(self.reads())
+            .await?;
+        Ok(written.is_some())
+    }
+
+    /// Everybody whom an account's presence concerns: who shares a circle, a group or a
+    /// direct conversation with it; itself left out.
+    pub async fn list_concerned(
+        &self,
+        principal: Principal,
+    ) -> Result<BTreeSet<Principal>, StoreError> {
+        let circles = self.circles_of(principal).await?;
+        let mut concerned = BTreeSet::new();
+        let people: Vec<i64> = circle_members::Entity::find()
+            .select_only()
+            .column(circle_members::Column::UserId)
+            .filter(circle_members::Column::CircleId.is_in(circles.clone()))
+            .into_tuple()
+            .all(self.reads())
+            .await?;
+        concerned.extend(people.into_iter().map(|id| Principal::User(UserId::new(id))));
+        let machines: Vec<i64> = devices::Entity::find()
+            .select_only()
+            .column(devices::Column::Id)
+            .filter(devices::Column::CircleId.is_in(circles))
+            .filter(devices::Column::Live.is_not_null())
+            .into_tuple()
+            .all(self.reads())
+            .await?;
+        concerned.extend(machines.into_iter().map(|id| Principal::Device(DeviceId::new(id))));
+        if let Principal::User(user) = principal {
+            let partners: Vec<i64> = members::Entity::find()
+                .select_only()
+                .column(members::Column::UserId)
+                .filter(members::Column::ConversationId.in_subquery(conversations_of(user)))
+                .filter(members::Column::Live.is_not_null())
+                .into_tuple()
+                .all(self.reads())
+                .await?;
+            concerned.extend(partners.into_iter().map(|id| Principal::User(UserId::new(id))));
+        }
+        concerned.remove(&principal);
+        Ok(concerned)
+    }
+
+    /// Notes when an account's last connection ended.
+    pub async fn set_last_seen(
+        &self,
+        principal: Principal,
+        time: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            match principal {
+                Principal::User(id) => {
+                    users::Entity::update_many()
+                        .col_expr(users::Column::LastSeen, Expr::value(time.micros()))
+                        .filter(users::Column::Id.eq(id.get()))
+                        .exec(tx)
+                        .await?;
+                }
+                Principal::Device(id) => {
+                    devices::Entity::update_many()
+                        .col_expr(devices::Column::LastSeen, Expr::value(time.micros()))
+                        .filter(devices::Column::Id.eq(id.get()))
+                        .exec(tx)
+                        .await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn circles_of(&self, principal: Principal) -> Result<Vec<i64>, StoreError> {
+        Ok(match principal {
+            Principal::User(id) => {
+                circle_members::Entity::find()
+                    .select_only()
+                    .column(circle_members::Column::CircleId)
+                    .filter(circle_members::Column::UserId.eq(id.get()))
+                    .into_tuple()
+                    .all(self.reads())
+                    .await?
+            }
+            Principal::Device(id) => {
+                devices::Entity::find()
+                    .select_only()
+                    .column(devices::Column::CircleId)
+                    .filter(devices::Column::Id.eq(id.get()))
+                    .filter(devices::Column::Live.is_not_null())
+                    .into_tuple()
+                    .all(self.reads())
+                    .await?
+            }
+        })
+    }
+}
+
+/// The groups and direct conversations somebody is a member of now; a direct one counts
+/// from its coming into being.
+fn conversations_of(user: UserId) -> SelectStatement {
+    Query::select()
+        .column((conversations::Entity, conversations::Column::Id))
+        .from(conversations::Entity)
+        .inner_join(
+            members::Entity,
+            Expr::col((members::Entity, members::Column::ConversationId))
+                .equals((conversations::Entity, conversations::Column::Id)),
+        )
+        .cond_where(
+            Condition::all()
+                .add(Expr::col((members::Entity, members::Column::UserId)).eq(user.get()))
+                .add(Expr::col((members::Entity, members::Column::Live)).is_not_null())
+                .add(Expr::col((conversations::Entity, conversations::Column::Kind)).ne(ROOM))
+                .add(Expr::col((conversations::Entity, conversations::Column::DeletedAt)).is_null())
+                .add(
+                    Condition::any()
+                        .add(
+                            Expr::col((conversations::Entity, conversations::Column::Kind))
+                                .ne(DIRECT),
+                        )
+                        .add(
+                            Expr::col((conversations::Entity, conversations::Column::ShownSince))
+                                .is_not_null(),
+                        ),
+                ),
+        )
+        .to_owned()
+}
