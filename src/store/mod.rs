@@ -12,6 +12,7 @@ mod conversations;
 pub(crate) mod counters;
 mod error;
 mod faces;
+pub mod log;
 mod logins;
 mod memberships;
 mod messages;
@@ -163,6 +164,11 @@ impl Store {
     /// SQLite's file, if it is SQLite.
     pub(crate) fn file(&self) -> Option<&Path> {
         self.shared.connector.file()
+    }
+
+    /// When SQLite calls a commit done.
+    pub(crate) fn durability(&self) -> Durability {
+        self.shared.connector.options().durability
     }
 
     pub(crate) fn clock(&self) -> &Clock {

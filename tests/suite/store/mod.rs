@@ -1,4 +1,5 @@
 //! The store on every database that is there.
 
+mod log;
 mod schema;
 mod transactions;

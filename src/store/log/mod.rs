@@ -1,0 +1,14 @@
+//! The one writer of history.
+//!
+//! Entries are numbered, stored and published in one order. Whatever has queued up while a transaction was committing
+//! goes into the next one, so the cost of a commit is shared and nobody waits for a timer.
+
+mod batch;
+mod plan;
+mod portable;
+mod postgres;
+mod sqlite;
+mod writer;
+
+pub use batch::{Batch, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile};
+pub use writer::BatchWriter;
