@@ -41,7 +41,7 @@ pub use error::StoreError;
 pub use logins::{BrowserHashes, Ending, Identity, LOGINS_ENDED};
 pub use messages::{Cap, From};
 pub use notices::Notice;
-pub use openings::Opening;
+pub use openings::{CONVERSATION_REMOVED, Opening, ROOM_ADDED};
 pub use operator::{Amended, Amount, USER_CHANGED, UserChange};
 pub use transaction::{Tx, WriteTurn};
 

@@ -10,11 +10,16 @@ use super::conversations::{access_to_db, find_conversation, kind_to_db, living};
 use super::memberships::{admit, bury, changed, changed_for, device_of};
 use super::{Changed, Store, StoreError, Tx, counters};
 use crate::domain::{
-    Access, CircleId, Conversation, ConversationChange, ConversationId, Kind, LinkId, MessageId,
-    Posted, Principal, Revision, Role, Seq, Text, Timestamp, Topic, UserId,
+    Access, CircleId, Conversation, ConversationChange, ConversationId, DeviceId, Kind, LinkId,
+    MessageId, Posted, Principal, Revision, Role, Seq, Text, Timestamp, Topic, UserId,
 };
 use crate::hub::News;
 use crate::policy::{MayAdminister, MayKeepRooms, MayStart};
+
+/// The notice by which processes tell each other that there is another room.
+pub const ROOM_ADDED: &str = "room_added";
+/// The notice by which processes tell each other that a conversation is gone.
+pub const CONVERSATION_REMOVED: &str = "conversation_removed";
 
 /// What a group begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +182,7 @@ impl Store {
         let made = self
             .write(async |tx| {
                 let id = found(tx, row).await?;
-                self.notify(tx, "room_added", id.get(), None).await?;
+                self.notify(tx, ROOM_ADDED, id.get(), None).await?;
                 find_conversation(tx, id).await
             })
             .await?;
@@ -201,24 +206,36 @@ impl Store {
         id: ConversationId,
         wanted: impl Fn(&Conversation) -> bool,
     ) -> Result<bool, StoreError> {
-        let now = self.clock().now();
         self.change_members(id, async |tx| {
             let Some(conversation) = find_conversation(tx, id).await?.filter(&wanted) else {
                 return Ok(Changed::quietly(false));
             };
-            let mut notice = changed(id, ConversationChange::Deleted);
-            let topic = Topic::Conversation(id);
-            for member in living(tx, id).await? {
-                notice = notice.evicting(Principal::User(UserId::new(member.user_id)), topic);
-            }
-            if let Some(device) = device_of(tx, conversation.circle).await? {
-                notice = notice.evicting(Principal::Device(device), topic);
-            }
-            bury(tx, now, id).await?;
-            self.notify(tx, "conversation_removed", id.get(), None).await?;
-            Ok(Changed { value: true, news: News::none().conversation(id, notice) })
+            let device = device_of(tx, conversation.circle).await?;
+            let news = self.remove_conversation_in(tx, id, device).await?;
+            Ok(Changed { value: true, news })
         })
         .await
+    }
+
+    /// Ends a conversation within a transaction, and puts everybody out: members, and the
+    /// device of its circle. The caller forgets the standings.
+    pub(super) async fn remove_conversation_in(
+        &self,
+        tx: &Tx,
+        id: ConversationId,
+        device: Option<DeviceId>,
+    ) -> Result<News, StoreError> {
+        let topic = Topic::Conversation(id);
+        let mut notice = changed(id, ConversationChange::Deleted);
+        for member in living(tx, id).await? {
+            notice = notice.evicting(Principal::User(UserId::new(member.user_id)), topic);
+        }
+        if let Some(device) = device {
+            notice = notice.evicting(Principal::Device(device), topic);
+        }
+        bury(tx, self.clock().now(), id).await?;
+        self.notify(tx, CONVERSATION_REMOVED, id.get(), None).await?;
+        Ok(News::none().conversation(id, notice))
     }
 }
 
