@@ -1,3 +1,10 @@
 //! The command line; no logic.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    klatsch::cli::main()
+}

@@ -1,5 +1,6 @@
 //! The whole server from outside: one binary, so that it is linked once.
 
+mod cli;
 mod socketio_transport;
 mod store;
 mod support;

@@ -1,0 +1,79 @@
+//! `check`: what `serve` would do, without doing any of it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::CliError;
+use super::output::print;
+use super::site::{quietly, store_options};
+use crate::clock::Clock;
+use crate::settings::{Listen, Settings};
+use crate::store::Store;
+
+/// Parts that can be set and are not built yet; `serve` reads their settings and does nothing with them.
+const UNBUILT: &[&str] = &["bus", "turn", "courier", "private_chat", "members_chat", "multichat"];
+
+/// Looks at everything and says what it saw.
+pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
+    let settings = Settings::load(config)?;
+    quietly(&settings)?;
+    let database = check_database(&settings).await?;
+    let mut warnings = settings.warnings();
+    if !settings.bus.url.is_empty() {
+        warnings.push(
+            "bus.url is set, but this version runs alone: nodes would not hear each other"
+                .to_owned(),
+        );
+    }
+    Ok(print(&json!({
+        "data_dir": settings.data_dir,
+        "database": database,
+        "bus": if settings.bus.url.is_empty() { "none: one process" } else { "set" },
+        "listens": listeners(&settings),
+        "not_built_yet": UNBUILT,
+        "warnings": warnings,
+    }))?)
+}
+
+/// Addresses by part; `null` where a part listens on the main address only, or not at all.
+fn listeners(settings: &Settings) -> Value {
+    let address = |listen: Listen| listen.address().map(|address| address.to_string());
+    json!({ "http": address(settings.http.listen) })
+}
+
+/// Opens the database, if there is one to open.
+async fn check_database(settings: &Settings) -> Result<Value, CliError> {
+    if let Some(file) = settings.database_file().filter(|file| !file.exists()) {
+        check_writable(&file)?;
+        return Ok(json!({ "kind": "sqlite", "file": file, "state": "would be made" }));
+    }
+    let store = Store::open(&store_options(settings), Clock::system()).await?;
+    store.ping().await?;
+    let pending = store.list_pending_migrations().await?;
+    let kind = format!("{:?}", store.backend()).to_lowercase();
+    let state = if pending.is_empty() { "up to date" } else { "would be migrated" };
+    store.close().await?;
+    Ok(json!({ "kind": kind, "state": state, "pending_migrations": pending }))
+}
+
+/// Whether a file could be made: the nearest folder above it that exists must be one we may write to.
+fn check_writable(file: &Path) -> Result<(), CliError> {
+    let absolute = std::path::absolute(file)?;
+    let existing: PathBuf = absolute
+        .ancestors()
+        .skip(1)
+        .find(|folder| folder.exists())
+        .unwrap_or(Path::new("/"))
+        .into();
+    let shown = existing.display();
+    if !existing.is_dir() {
+        return Err(CliError::Refused(format!("{shown} is in the way: data_dir must be a folder")));
+    }
+    if existing.metadata()?.permissions().readonly() {
+        return Err(CliError::Refused(format!(
+            "{shown} cannot be written to, and data_dir lies in it"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! The command line, as an operator types it: the real program on a fresh folder.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A folder with a database of its own.
+struct Place(TempDir);
+
+/// What a command left behind.
+struct Done {
+    ok: bool,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn run(&self, words: &[&str]) -> Done {
+        self.run_with(words, &[], "")
+    }
+
+    fn run_with(&self, words: &[&str], variables: &[(&str, &str)], input: &str) -> Done {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_klatsch"))
+            .args(words)
+            .current_dir(self.path())
+            .env_clear()
+            .envs(variables.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Done { ok: done.status.success(), out: text(done.stdout), err: text(done.stderr) }
+    }
+
+    /// A command that succeeds, and the JSON it prints.
+    fn json(&self, words: &[&str]) -> Value {
+        let done = self.run(words);
+        assert!(done.ok && done.err.is_empty(), "{words:?}: {}", done.err);
+        serde_json::from_str(&done.out).unwrap_or_else(|_| panic!("{words:?}: {}", done.out))
+    }
+
+    /// A command that fails with one sentence.
+    fn refused(&self, words: &[&str]) -> String {
+        let done = self.run(words);
+        assert!(!done.ok && done.out.is_empty(), "{words:?}: {}", done.out);
+        done.err
+    }
+}
+
+#[test]
+fn an_account_is_made_changed_and_listed() {
+    let place = Place::new();
+    let ann = place.json(&[
+        "user",
+        "add",
+        "Ann@example.org",
+        "--password",
+        "secret",
+        "--username",
+        "ann.lee",
+        "--first-name",
+        "Ann",
+        "--last-name",
+        "Lee",
+        "--birthday",
+        "25 December 1990",
+        "--superuser",
+        "--premium-until",
+        "2030/01/31",
+        "--balance",
+        "7",
+    ]);
+    let created = ann["created"].clone();
+    let expected = json!({
+        "id": 1, "email": "Ann@example.org", "username": "ann.lee", "first_name": "Ann",
+        "last_name": "Lee", "birthday": "1990-12-25", "is_active": true, "is_superuser": true,
+        "is_staff": false, "is_employee": false, "premium_until": "2030-01-31T00:00:00Z",
+        "balance": 7, "created": created,
+    });
+    assert_eq!(ann, expected);
+
+    let bob = place.json(&["user", "add", "bob.ray@example.org"]);
+    assert_eq!((&bob["id"], &bob["username"]), (&json!(2), &json!("bob_ray")));
+    let other = place.json(&["user", "add", "bob_ray@example.com"]);
+    assert_eq!(other["username"], "bob_ray2");
+
+    let changed = place.json(&[
+        "user",
+        "set",
+        "ann@EXAMPLE.org",
+        "--no-superuser",
+        "--staff",
+        "--employee",
+        "--no-birthday",
+        "--no-premium-until",
+        "--add-balance",
+        "-3",
+        "--first-name",
+        "Anna",
+        "--email",
+        "a@example.org",
+    ]);
+    let expected = json!({
+        "id": 1, "email": "a@example.org", "username": "ann.lee", "first_name": "Anna",
+        "last_name": "Lee", "birthday": null, "is_active": true, "is_superuser": false,
+        "is_staff": true, "is_employee": true, "premium_until": null, "balance": 4, "created": created,
+    });
+    assert_eq!(changed, expected);
+    assert_eq!(
+        place.json(&["user", "set", "1", "--balance", "9", "--no-active"])["is_active"],
+        false
+    );
+    assert_eq!(place.json(&["user", "set", "1", "--active"])["balance"], 9);
+
+    let list = place.run(&["user", "list"]);
+    let ids: Vec<Value> = list
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].take())
+        .collect();
+    assert_eq!(ids, [json!(1), json!(2), json!(3)]);
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_a_sentence() {
+    let place = Place::new();
+    place.json(&["user", "add", "ann@example.org", "--balance", "2"]);
+    let table: &[(&[&str], &str)] = &[
+        (&["user", "add", "ANN@example.org"], "klatsch: another user has this e-mail address\n"),
+        (
+            &["user", "add", "x@example.org", "--username", "ann"],
+            "klatsch: another user has this username\n",
+        ),
+        (
+            &["user", "add", "x@example.org", "--password", "ab"],
+            "a password has at least 3 characters",
+        ),
+        (&["user", "add", "nobody"], "not an e-mail address"),
+        (&["user", "add", "x@example.org", "--birthday", "soon"], "not a date"),
+        (&["user", "add", "x@example.org", "--username", "a/b"], "letters, digits and"),
+        (&["user", "set", "7", "--staff"], "klatsch: there is no user 7\n"),
+        (&["user", "set", "x@example.org", "--staff"], "klatsch: there is no user x@example.org\n"),
+        (
+            &["user", "set", "1", "--add-balance", "-3"],
+            "klatsch: the balance is 2; it can neither fall below 0",
+        ),
+        (&["user", "token", "7"], "klatsch: there is no user 7\n"),
+        (&["session", "add", "7"], "klatsch: there is no user 7\n"),
+        (&["dance"], "unrecognized subcommand"),
+    ];
+    for (words, sentence) in table {
+        let error = place.refused(words);
+        assert!(error.contains(sentence), "{words:?}: {error}");
+    }
+    place.json(&["user", "set", "1", "--no-active"]);
+    for words in [["user", "token", "1"], ["session", "add", "1"]] {
+        assert!(place.refused(&words).contains("the user 1 is inactive"));
+    }
+    assert_eq!(place.run(&["user", "list"]).out.lines().count(), 1);
+}
+
+#[test]
+fn a_password_may_come_from_standard_input() {
+    let place = Place::new();
+    let words = ["user", "add", "ann@example.org", "--password-stdin"];
+    for (input, ok) in [("ab\n", false), ("a b c\r\n", true)] {
+        let done = place.run_with(&words, &[], input);
+        assert_eq!(done.ok, ok, "{input:?}: {}", done.err);
+        assert!(!done.out.contains("a b c") && !done.err.contains("a b c"));
+    }
+}
+
+#[test]
+fn a_token_is_printed_bare_and_a_browser_login_as_json() {
+    let place = Place::new();
+    place.json(&["user", "add", "ann@example.org"]);
+    let done = place.run(&["user", "token", "ann@example.org"]);
+    let token = done.out.strip_suffix('\n').unwrap();
+    assert_eq!(token.split('.').count(), 3, "{token}");
+    assert!(token.starts_with("eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9."), "{token}");
+    assert_ne!(place.run(&["user", "token", "1"]).out, done.out);
+
+    let login = place.json(&["session", "add", "1"]);
+    for name in ["session_key", "sessionid"] {
+        let value = login[name].as_str().unwrap();
+        let plain = value.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        assert!(value.len() == 32 && plain, "{value}");
+    }
+    assert_ne!(login["session_key"], login["sessionid"]);
+    assert!(login["expires"].as_str().unwrap().ends_with('Z'), "{login}");
+}
+
+#[test]
+fn rooms_come_and_go() {
+    let place = Place::new();
+    let tea = place.json(&["room", "add", " Tea ", "--description", "green"]);
+    let expected = json!({
+        "id": tea["id"], "title": "Tea", "description": "green", "staff_only": false,
+        "created": tea["created"],
+    });
+    assert!(tea == expected && tea["id"].is_i64(), "{tea}");
+    let staff = place.json(&["room", "add", "Kitchen", "--staff-only"]);
+    assert_eq!(staff["staff_only"], true);
+
+    let titles = || -> Vec<Value> {
+        let list = place.run(&["room", "list"]).out;
+        let title = |line| serde_json::from_str::<Value>(line).unwrap()["title"].take();
+        list.lines().map(title).collect()
+    };
+    assert_eq!(titles(), [json!("Tea"), json!("Kitchen")]);
+    let id = tea["id"].to_string();
+    assert_eq!(place.json(&["room", "remove", &id]), tea);
+    assert_eq!(titles(), [json!("Kitchen")]);
+    assert_eq!(
+        place.refused(&["room", "remove", &id]),
+        format!("klatsch: there is no room {id}\n")
+    );
+    assert!(place.refused(&["room", "add", " "]).contains("1 to 255 characters"));
+}
+
+#[test]
+fn settings_are_checked_before_anything_happens() {
+    let place = Place::new();
+    let table: &[(&str, &str, &[&str])] = &[
+        (
+            "KLATSCH_LIMITS__BODY_BYTES",
+            "much",
+            &["limits.body_bytes", "whole number", "KLATSCH_LIMITS__BODY_BYTES"],
+        ),
+        ("KLATSCH_DATA_DRI", "x", &["not a known setting; did you mean KLATSCH_DATA_DIR?"]),
+        ("KLATSCH_DATABASE__URL", "oracle://u:hush@h", &["database.url", "sqlite:, postgres://"]),
+        ("KLATSCH_LOG", "klatsch=loud", &["KLATSCH_LOG", "must be a filter"]),
+    ];
+    for command in ["check", "migrate"] {
+        for (name, value, parts) in table {
+            let done = place.run_with(&[command], &[(name, value)], "");
+            assert!(!done.ok && done.out.is_empty(), "{name}");
+            assert_eq!(done.err.lines().count(), 1, "{}", done.err);
+            for part in *parts {
+                assert!(done.err.contains(part), "{} lacks {part}", done.err);
+            }
+            assert!(!done.err.contains("hush"), "{}", done.err);
+        }
+    }
+    let missing = place.refused(&["check", "--config", "nowhere.toml"]);
+    assert!(missing.contains("nowhere.toml cannot be read"), "{missing}");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_check_changes_nothing() {
+    let place = Place::new();
+    let before = place.json(&["check"]);
+    assert_eq!(
+        before["database"],
+        json!({
+            "kind": "sqlite", "file": "data/klatsch.db", "state": "would be made"
+        })
+    );
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    let applied = place.json(&["migrate"]);
+    assert!(!applied["applied"].as_array().unwrap().is_empty());
+    assert_eq!(place.json(&["migrate"]), json!({ "applied": [] }));
+    let after = place.json(&["check"]);
+    let state = json!({ "kind": "sqlite", "state": "up to date", "pending_migrations": [] });
+    assert_eq!(after["database"], state);
+}
+
+#[test]
+fn a_check_warns_of_what_is_not_safe_and_fails_on_what_cannot_work() {
+    let place = Place::new();
+    let file = place.path().join("own.toml");
+    std::fs::write(&file, "[courier]\ntrust_user_id = \"always\"\n").unwrap();
+    let report = place.json(&["check", "--config", "own.toml"]);
+    let warning = report["warnings"][0].as_str().unwrap();
+    assert!(warning.starts_with("courier.trust_user_id is always"), "{report}");
+
+    std::fs::write(place.path().join("data"), "in the way").unwrap();
+    assert!(place.refused(&["check"]).contains("is in the way: data_dir must be a folder"));
+    std::fs::remove_file(place.path().join("data")).unwrap();
+    let away = [("KLATSCH_DATABASE__URL", "postgres://u:hush@127.0.0.1:1/d")];
+    let done = place.run_with(&["check"], &away, "");
+    assert!(
+        !done.ok && done.err.starts_with("klatsch: the database is not available"),
+        "{}",
+        done.err
+    );
+    assert!(!done.err.contains("hush") && done.err.lines().count() == 1, "{}", done.err);
+}
