@@ -1,0 +1,347 @@
+//! Accounts of people: registered, logged in and out, shown, changed.
+//!
+//! Passwords are hashed off the async threads, and an unknown account costs the same work
+//! as a wrong password.
+
+use std::net::IpAddr;
+
+use super::{Caller, Services};
+use crate::auth::{Account, Attempt, PasswordError, TooOften};
+use crate::domain::{
+    Circle, CircleChange, CircleLink, Conversation, Credentials, Email, Event, Invite, LoginId,
+    Media, MediaOwner, Membership, Party, Principal, Refusal, RefusalKind, Timestamp, Topic, User,
+    UserId,
+};
+use crate::hub::{News, Notice};
+use crate::policy;
+use crate::store::{Amended, Ending, NewUser, StoreError, UserChange};
+
+/// Characters a name of a person has at most.
+const NAME_CHARS: usize = 50;
+/// Characters an address has at most, where people type it.
+const EMAIL_CHARS: usize = 120;
+/// Bytes a password has at most, so that hashing stays cheap.
+const PASSWORD_BYTES: usize = 1024;
+/// Characters of the token by which pushes reach a phone.
+const PUSH_TOKEN_CHARS: usize = 4096;
+
+/// Somebody who makes an account.
+pub struct Registration {
+    /// The address.
+    pub email: String,
+    /// The password.
+    pub password: String,
+    /// Given name.
+    pub first_name: String,
+    /// Family name.
+    pub last_name: String,
+    /// Day of birth.
+    pub birthday: Option<Timestamp>,
+}
+
+/// What is to be different about one's account.
+#[derive(Clone, Debug, Default)]
+pub struct Modification {
+    /// The address.
+    pub email: Option<String>,
+    /// Given name.
+    pub first_name: Option<String>,
+    /// Family name.
+    pub last_name: Option<String>,
+    /// Day of birth.
+    pub birthday: Option<Timestamp>,
+}
+
+/// An account with everything that the viewer may see of it.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Whose.
+    pub user: User,
+    /// The circles it is in.
+    pub circles: Vec<(CircleLink, Circle)>,
+    /// Where it is invited.
+    pub invites: Vec<(Invite, Circle)>,
+    /// The conversations it is in.
+    pub conversations: Vec<(Membership, Conversation)>,
+    /// Its files.
+    pub medias: Vec<Media>,
+}
+
+impl Services {
+    /// Finds out who somebody is. The checks go: signature and expiry, account, login.
+    pub async fn identify(
+        &self,
+        credentials: &Credentials,
+        address: IpAddr,
+    ) -> Result<Caller, Refusal> {
+        let Credentials::Token(token) = credentials;
+        let refused = |text| Refusal::new(RefusalKind::Unidentified, text);
+        let proof = self.auth().tokens.read(token).map_err(|_| refused("User not found"))?;
+        let identity = self.store().identity(proof.principal, proof.login).await?;
+        let Some(identity) = identity else {
+            return Err(Refusal::not_found("User not found"));
+        };
+        if !identity.active {
+            let text = "the account is not active";
+            return Err(Refusal::new(RefusalKind::Inactive, text));
+        }
+        if !identity.alive {
+            return Err(refused("Invalid token"));
+        }
+        Ok(Caller { principal: proof.principal, login: proof.login, connection: None, address })
+    }
+
+    /// Makes an account.
+    pub async fn register(&self, new: Registration, address: IpAddr) -> Result<User, Refusal> {
+        if !self.accounts().registration {
+            return Err(Refusal::forbidden("registration is switched off (auth.registration)"));
+        }
+        let email = address_of(&new.email)?;
+        self.check_password(&new.password)?;
+        let first_name = person_name("first_name", new.first_name)?;
+        let last_name = person_name("last_name", new.last_name)?;
+        self.auth().attempts.register(address).map_err(too_often)?;
+        if self.store().find_user_by_email(&email).await?.is_some() {
+            return Err(email_taken());
+        }
+        let hash = self.auth().passwords.hash(new.password).await.map_err(unhashed)?;
+        let new = NewUser {
+            password_hash: Some(hash),
+            first_name,
+            last_name,
+            birthday: new.birthday,
+            balance: self.initial_balance(),
+            ..NewUser::called(email)
+        };
+        self.store().start_user(new).await.map_err(taken)
+    }
+
+    /// Logs a user in: a login of its own, and its token.
+    pub async fn log_in(
+        &self,
+        email: &str,
+        password: String,
+        address: IpAddr,
+    ) -> Result<String, Refusal> {
+        let found = self.store().find_password(email).await?;
+        let user = self.prove(email, found, password, address).await?;
+        if !user.active {
+            return Err(Refusal::new(RefusalKind::Inactive, "the account is not active"));
+        }
+        let principal = Principal::User(user.id);
+        let expires = self.auth().tokens.expiry(principal);
+        let login = self.store().start_login(principal, expires).await?;
+        self.tell_circles(&user, CircleChange::Connected).await?;
+        Ok(self.auth().tokens.issue(principal, login, expires))
+    }
+
+    /// The account whose password it is. Who does not exist is told so only after the same work.
+    async fn prove(
+        &self,
+        email: &str,
+        found: Option<(User, Option<String>)>,
+        password: String,
+        address: IpAddr,
+    ) -> Result<User, Refusal> {
+        let key = email.trim().to_lowercase();
+        let (user, stored) = found.map_or((None, None), |(user, stored)| (Some(user), stored));
+        let account = user.as_ref().map_or(Account::Unknown(&key), |user| {
+            Account::Known(Principal::User(user.id))
+        });
+        let attempt = Attempt { account, address, stored };
+        let right = self.auth().prove(attempt, password).await.map_err(too_often)?;
+        let user = user.ok_or_else(|| Refusal::not_found("there is no such account"))?;
+        if !right {
+            return Err(Refusal::new(RefusalKind::WrongPassword, "the password is wrong"));
+        }
+        Ok(user)
+    }
+
+    /// Ends the login by which a user asks.
+    pub async fn log_out(&self, caller: &Caller) -> Result<(), Refusal> {
+        let user = self.own_account(caller).await?;
+        self.end_login(caller).await?;
+        self.tell_circles(&user, CircleChange::Disconnected).await
+    }
+
+    /// Ends the login by which somebody asks.
+    pub(super) async fn end_login(&self, caller: &Caller) -> Result<(), Refusal> {
+        let ending = Ending {
+            principal: caller.principal,
+            only: Some(caller.login),
+            except: None,
+            deactivated: false,
+        };
+        self.store().end_logins(ending).await?;
+        Ok(())
+    }
+
+    async fn tell_circles(
+        &self,
+        user: &User,
+        change: fn(Party) -> CircleChange,
+    ) -> Result<(), Refusal> {
+        let who = Party::User(user.clone().into());
+        let mut news = News::none();
+        for circle in self.store().circle_ids(who.principal()).await? {
+            let event = Event::CircleChanged { circle, change: change(who.clone()) };
+            news = news.circle(circle, Notice::new([Topic::Circle(circle)], event));
+        }
+        self.store().tell(news).await;
+        Ok(())
+    }
+
+    /// The account of the user who asks.
+    pub async fn own_account(&self, caller: &Caller) -> Result<User, Refusal> {
+        let id = user_of(caller)?;
+        let user = self.store().find_user(id).await?;
+        user.ok_or_else(|| Refusal::not_found("there is no such account"))
+    }
+
+    /// Changes one's own account.
+    pub async fn modify(&self, caller: &Caller, wish: Modification) -> Result<(), Refusal> {
+        let change = UserChange {
+            email: wish.email.as_deref().map(address_of).transpose()?,
+            first_name: wish.first_name.map(|name| person_name("first_name", name)).transpose()?,
+            last_name: wish.last_name.map(|name| person_name("last_name", name)).transpose()?,
+            birthday: wish.birthday.map(Some),
+            ..UserChange::default()
+        };
+        self.amend(user_of(caller)?, change).await
+    }
+
+    /// Changes one's own password, which ends all other logins.
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        email: &str,
+        previous: String,
+        new: String,
+    ) -> Result<(), Refusal> {
+        let id = user_of(caller)?;
+        let found = self.store().find_password(email).await?;
+        // Somebody else's address is as unknown as any.
+        let found = found.filter(|(user, _)| user.id == id);
+        let user = match found {
+            None => return Err(Refusal::not_found("this is not your e-mail address")),
+            Some(found) => self.prove(email, Some(found), previous, caller.address).await?,
+        };
+        self.check_password(&new)?;
+        let hash = self.auth().passwords.hash(new).await.map_err(unhashed)?;
+        let keep_login: Option<LoginId> = Some(caller.login);
+        let change = UserChange { password_hash: Some(Some(hash)), keep_login, ..UserChange::default() };
+        self.amend(user.id, change).await
+    }
+
+    async fn amend(&self, id: UserId, change: UserChange) -> Result<(), Refusal> {
+        match self.store().change_user(id, change).await.map_err(taken)? {
+            Amended::To(_) => Ok(()),
+            Amended::BadBalance(_) => Err(Refusal::malformed("the balance would fall below zero")),
+            Amended::Gone => Err(Refusal::not_found("there is no such account")),
+        }
+    }
+
+    /// Whether an address may still be registered.
+    pub async fn is_email_free(&self, email: &str) -> Result<bool, Refusal> {
+        Ok(self.store().find_password(email).await?.is_none())
+    }
+
+    /// Notes where pushes to the user's phone go.
+    pub async fn set_android_token(&self, caller: &Caller, token: String) -> Result<(), Refusal> {
+        if token.chars().count() > PUSH_TOKEN_CHARS {
+            return Err(too_long("android_token", PUSH_TOKEN_CHARS));
+        }
+        Ok(self.store().set_android_token(user_of(caller)?, token).await?)
+    }
+
+    /// A token for chat bots, which tells who the user is and opens nothing here.
+    pub async fn introduce_to_bots(&self, caller: &Caller) -> Result<String, Refusal> {
+        let user = self.own_account(caller).await?;
+        Ok(self.auth().tokens.introduce(user.id, &user.first_name, &user.last_name))
+    }
+
+    /// An account as the asker may see it: of somebody else only what both share.
+    pub async fn profile(&self, caller: &Caller, id: UserId) -> Result<Profile, Refusal> {
+        let store = self.store();
+        let unknown = || Refusal::not_found("there is no such user");
+        let user = store.find_user(id).await?.ok_or_else(unknown)?;
+        let account = Principal::User(id);
+        let own = caller.principal == account;
+        let shares = own || store.shares(caller.principal, account).await?;
+        policy::may_see_account(caller.principal, account, shares)?;
+        let mut circles = store.list_circles_of(id).await?;
+        let mut conversations = store.list_memberships(id).await?;
+        let invites = if own { store.list_invites_of(id).await? } else { Vec::new() };
+        if !own {
+            let common = store.circle_ids(caller.principal).await?;
+            circles.retain(|(_, circle)| common.contains(&circle.id));
+            let mut both = Vec::new();
+            for (membership, conversation) in conversations {
+                let standing = store.standing(caller.principal, conversation.id).await?;
+                if standing.is_some_and(|standing| standing.takes_part()) {
+                    both.push((membership, conversation));
+                }
+            }
+            conversations = both;
+        }
+        let medias = store.list_medias(MediaOwner::User(id)).await?;
+        Ok(Profile { user, circles, invites, conversations, medias })
+    }
+
+    fn check_password(&self, password: &str) -> Result<(), Refusal> {
+        let least = self.accounts().min_password_length.get();
+        if password.chars().count() < least {
+            let text = format!(
+                "a password has at least {least} characters (auth.min_password_length)"
+            );
+            return Err(Refusal::malformed(text));
+        }
+        if password.len() > PASSWORD_BYTES {
+            return Err(too_long("password", PASSWORD_BYTES));
+        }
+        Ok(())
+    }
+}
+
+/// The principal's user, where only users may ask.
+pub(super) fn user_of(caller: &Caller) -> Result<UserId, Refusal> {
+    caller.principal.user().ok_or_else(|| Refusal::forbidden("only users may do this"))
+}
+
+fn address_of(text: &str) -> Result<Email, Refusal> {
+    let email = Email::new(text).filter(|email| email.as_str().chars().count() <= EMAIL_CHARS);
+    email.ok_or_else(|| Refusal::malformed("email is not an e-mail address"))
+}
+
+fn person_name(key: &str, name: String) -> Result<String, Refusal> {
+    if name.chars().count() > NAME_CHARS {
+        return Err(too_long(key, NAME_CHARS));
+    }
+    Ok(name)
+}
+
+/// A text that its column would not hold.
+pub(super) fn too_long(key: &str, limit: usize) -> Refusal {
+    Refusal::malformed(format!("{key} may have at most {limit} characters"))
+}
+
+fn email_taken() -> Refusal {
+    Refusal::conflict("the e-mail address is taken")
+}
+
+fn taken(error: StoreError) -> Refusal {
+    match error.is_duplicate_of("uq_users_email_key") {
+        true => email_taken(),
+        false => error.into(),
+    }
+}
+
+pub(super) fn too_often(error: TooOften) -> Refusal {
+    let TooOften { retry_after } = error;
+    Refusal::new(RefusalKind::TooOften { retry_after }, error.to_string())
+}
+
+pub(super) fn unhashed(error: PasswordError) -> Refusal {
+    tracing::error!(error = &error as &dyn std::error::Error, "hashing failed");
+    Refusal::unavailable()
+}
