@@ -104,13 +104,14 @@ impl Services {
         if self.store().find_user_by_email(&email).await?.is_some() {
             return Err(email_taken());
         }
-        let hash = self.auth().passwords.hash(new.password).await.map_err(unhashed)?;
+        let hash =
+            self.auth().passwords.hash(new.password).await.map_err(|error| unhashed(&error))?;
         let new = NewUser {
             password_hash: Some(hash),
             first_name,
             last_name,
             birthday: new.birthday,
-            balance: self.initial_balance(),
+            balance: self.parts.initial_balance.into(),
             ..NewUser::called(email)
         };
         self.store().start_user(new).await.map_err(taken)
@@ -145,9 +146,9 @@ impl Services {
     ) -> Result<User, Refusal> {
         let key = email.trim().to_lowercase();
         let (user, stored) = found.map_or((None, None), |(user, stored)| (Some(user), stored));
-        let account = user.as_ref().map_or(Account::Unknown(&key), |user| {
-            Account::Known(Principal::User(user.id))
-        });
+        let account = user
+            .as_ref()
+            .map_or(Account::Unknown(&key), |user| Account::Known(Principal::User(user.id)));
         let attempt = Attempt { account, address, stored };
         let right = self.auth().prove(attempt, password).await.map_err(too_often)?;
         let user = user.ok_or_else(|| Refusal::not_found("there is no such account"))?;
@@ -227,9 +228,10 @@ impl Services {
             Some(found) => self.prove(email, Some(found), previous, caller.address).await?,
         };
         self.check_password(&new)?;
-        let hash = self.auth().passwords.hash(new).await.map_err(unhashed)?;
+        let hash = self.auth().passwords.hash(new).await.map_err(|error| unhashed(&error))?;
         let keep_login: Option<LoginId> = Some(caller.login);
-        let change = UserChange { password_hash: Some(Some(hash)), keep_login, ..UserChange::default() };
+        let change =
+            UserChange { password_hash: Some(Some(hash)), keep_login, ..UserChange::default() };
         self.amend(user.id, change).await
     }
 
@@ -284,16 +286,15 @@ impl Services {
             }
             conversations = both;
         }
-        let medias = store.list_medias(MediaOwner::User(id)).await?;
+        let medias = store.list_medias(MediaOwner::User(id), None).await?;
         Ok(Profile { user, circles, invites, conversations, medias })
     }
 
-    fn check_password(&self, password: &str) -> Result<(), Refusal> {
+    pub(super) fn check_password(&self, password: &str) -> Result<(), Refusal> {
         let least = self.accounts().min_password_length.get();
         if password.chars().count() < least {
-            let text = format!(
-                "a password has at least {least} characters (auth.min_password_length)"
-            );
+            let text =
+                format!("a password has at least {least} characters (auth.min_password_length)");
             return Err(Refusal::malformed(text));
         }
         if password.len() > PASSWORD_BYTES {
@@ -330,10 +331,7 @@ fn email_taken() -> Refusal {
 }
 
 fn taken(error: StoreError) -> Refusal {
-    match error.is_duplicate_of("uq_users_email_key") {
-        true => email_taken(),
-        false => error.into(),
-    }
+    if error.is_duplicate_of("uq_users_email_key") { email_taken() } else { error.into() }
 }
 
 pub(super) fn too_often(error: TooOften) -> Refusal {
@@ -341,7 +339,7 @@ pub(super) fn too_often(error: TooOften) -> Refusal {
     Refusal::new(RefusalKind::TooOften { retry_after }, error.to_string())
 }
 
-pub(super) fn unhashed(error: PasswordError) -> Refusal {
-    tracing::error!(error = &error as &dyn std::error::Error, "hashing failed");
+pub(super) fn unhashed(error: &PasswordError) -> Refusal {
+    tracing::error!(error = error as &dyn std::error::Error, "hashing failed");
     Refusal::unavailable()
 }

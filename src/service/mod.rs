@@ -3,7 +3,11 @@
 //! A use case is always the same few lines: collect the standing, ask `policy` for a
 //! permit, let `store` write, answer.
 
+mod accounts;
+mod administration;
 mod calls;
+mod circles;
+mod devices;
 mod presence;
 
 use std::net::IpAddr;
@@ -11,13 +15,19 @@ use std::sync::Arc;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
-use crate::domain::{Credentials, LoginId, Principal, Refusal};
+use crate::domain::{LoginId, Principal, Refusal};
 use crate::hub::ConnectionId;
 use crate::rtc::Introductions;
 use crate::settings::{AuthSettings, LimitSettings, NeoSettings};
 use crate::store::Store;
 
+pub use accounts::{Modification, Profile, Registration};
+pub use circles::CircleContent;
+pub use devices::DeviceContent;
 pub use presence::PresenceTeller;
+
+/// Bytes at which a list of messages in one answer ends.
+const LIST_BYTES: usize = 32 << 20;
 
 /// Who asks, and over what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +66,8 @@ pub struct Parts {
     pub limits: LimitSettings,
     /// What operators set about the NEO interface.
     pub neo: NeoSettings,
+    /// Coins a new account has.
+    pub initial_balance: u32,
 }
 
 impl std::fmt::Debug for Services {
@@ -92,25 +104,28 @@ impl Services {
         &self.parts.limits
     }
 
-    /// Finds out who somebody is.
-    pub async fn identify(
-        &self,
-        credentials: &Credentials,
-        address: IpAddr,
-    ) -> Result<Caller, Refusal> {
-        let Credentials::Token(token) = credentials;
-        let proof = self.parts.auth.tokens.read(token).map_err(|_| Refusal::unidentified())?;
-        Ok(Caller { principal: proof.principal, login: proof.login, connection: None, address })
+    fn auth(&self) -> &Auth {
+        &self.parts.auth
     }
 
-    /// Refuses who is not an administrator of the server.
-    pub async fn require_administrator(&self, caller: &Caller) -> Result<(), Refusal> {
-        tracing::debug!(principal = ?caller.principal, "not an administrator");
-        Err(Refusal::forbidden("only administrators may do this"))
+    fn accounts(&self) -> &AuthSettings {
+        &self.parts.accounts
+    }
+
+    fn neo(&self) -> &NeoSettings {
+        &self.parts.neo
     }
 
     /// Names of what does not answer.
     pub async fn missing(&self) -> Vec<&'static str> {
-        vec![]
+        match self.store().ping().await {
+            Ok(()) => Vec::new(),
+            Err(_) => vec!["database"],
+        }
     }
+}
+
+/// Refuses what is not there.
+fn found(there: bool, otherwise: impl FnOnce() -> Refusal) -> Result<(), Refusal> {
+    if there { Ok(()) } else { Err(otherwise()) }
 }

@@ -3,15 +3,15 @@
 //! Who leaves a circle leaves its conversations in the same transaction. As long as somebody
 //! is in a circle, somebody keeps it.
 
-use entity::{circle_invites, circle_members, circles, conversations, devices, members};
+use entity::{circle_invites, circle_members, circles, conversations};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::circles::{circle, find_circle, find_link, links};
-use super::{Changed, Ending, Store, StoreError, Tx};
+use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{
-    Circle, CircleChange, CircleId, CircleLink, ConversationId, DeviceId, Event, InviteId, Party,
-    Principal, Privilege, Topic, UserId,
+    Circle, CircleChange, CircleId, CircleLink, ConversationId, Event, InviteId, Principal, Privilege, Topic,
+    UserId,
 };
 use crate::hub::{News, Notice};
 use crate::policy::{
@@ -212,7 +212,7 @@ impl Store {
     }
 
     /// Removes a circle with everything in it; says whether it still was there.
-    pub async fn remove_circle(&self, _: MayAdminister, id: CircleId) -> Result<bool, StoreError> {
+    pub async fn remove_circle(&self, _: &MayAdminister, id: CircleId) -> Result<bool, StoreError> {
         let outcome = self
             .change(async |tx| {
                 if find_circle(tx, id).await?.is_none() {
@@ -228,7 +228,7 @@ impl Store {
 
     /// Everybody hears of it and of nothing further; messages stay where nobody finds them.
     async fn remove_circle_in(&self, tx: &Tx, id: CircleId) -> Result<News, StoreError> {
-        let now = self.clock().now().micros();
+        let now = self.clock().now();
         let found = find_circle(tx, id).await?;
         let device = found.and_then(|circle| circle.device);
         let mut notice = changed(id, CircleChange::Deleted);
@@ -259,7 +259,7 @@ impl Store {
             news.append(self.remove_device_in(tx, device).await?);
         }
         circles::Entity::update_many()
-            .col_expr(circles::Column::DeletedAt, Expr::value(now))
+            .col_expr(circles::Column::DeletedAt, Expr::value(now.micros()))
             .filter(circles::Column::Id.eq(id.get()))
             .exec(tx)
             .await?;

@@ -2,16 +2,17 @@
 //!
 //! A removed device keeps its row, because messages name it; its user name becomes free.
 
-use entity::{circle_members, devices};
-use sea_orm::sea_query::Expr;
+use entity::{circle_members, conversations, devices, messages};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait,
 };
 
 use super::companies::changed;
+use super::messages::{Cap, message};
 use super::{Changed, Ending, Store, StoreError, Tx};
 use crate::domain::{
-    CircleChange, CircleId, Device, DeviceId, Principal, Privilege, Topic, UserId,
+    CircleChange, CircleId, Device, DeviceId, Message, Principal, Privilege, UserId,
 };
 use crate::hub::News;
 use crate::policy::{MayAdminister, MayEquip, MayRenameDevice};
@@ -59,7 +60,7 @@ impl Store {
     /// `uq_devices_circle_id_live`, a taken name of `uq_devices_username`.
     pub async fn start_device(
         &self,
-        permit: MayEquip,
+        permit: &MayEquip,
         new: NewDevice,
     ) -> Result<Device, StoreError> {
         let (id, now) = (permit.circle(), self.clock().now().micros());
@@ -133,6 +134,35 @@ impl Store {
         }))
     }
 
+    /// What a device wrote in its circle's conversations, oldest first, up to the cap.
+    pub async fn list_messages_of_device(
+        &self,
+        device: &Device,
+        cap: Cap,
+    ) -> Result<Vec<Message>, StoreError> {
+        let here = conversations::Entity::find()
+            .select_only()
+            .column(conversations::Column::Id)
+            .filter(conversations::Column::CircleId.eq(device.circle.get()))
+            .filter(conversations::Column::DeletedAt.is_null());
+        let rows = messages::Entity::find()
+            .filter(messages::Column::ConversationId.in_subquery(here.into_query()))
+            .filter(messages::Column::Sender.eq(Principal::Device(device.id).to_db()))
+            .filter(messages::Column::DeletedAt.is_null())
+            .order_by_asc(messages::Column::Id)
+            .limit(cap.messages as u64)
+            .all(self.reads())
+            .await?;
+        let mut bytes = 0;
+        rows.into_iter()
+            .take_while(|row| {
+                bytes += row.text.len();
+                bytes <= cap.bytes
+            })
+            .map(message)
+            .collect()
+    }
+
     /// The devices of the circles in which a user is `ADMIN`.
     pub async fn list_devices_of_admin(&self, user: UserId) -> Result<Vec<Device>, StoreError> {
         let circles: Vec<_> = circle_members::Entity::find()
@@ -175,7 +205,7 @@ impl Store {
     /// Switches a device on; its first password is readable no longer.
     pub async fn activate_device(
         &self,
-        _: MayAdminister,
+        _: &MayAdminister,
         id: DeviceId,
     ) -> Result<bool, StoreError> {
         let row = devices::ActiveModel {
@@ -210,7 +240,7 @@ impl Store {
     }
 
     /// Removes a device; says whether it still was there.
-    pub async fn remove_device(&self, _: MayAdminister, id: DeviceId) -> Result<bool, StoreError> {
+    pub async fn remove_device(&self, _: &MayAdminister, id: DeviceId) -> Result<bool, StoreError> {
         let outcome = self
             .change(async |tx| {
                 let there = devices::Entity::find_by_id(id.get())

@@ -61,7 +61,7 @@ enum Served {
     /// By a handler that knows keys and caller.
     Keyed(Handler),
     /// By a handler that reads the request itself.
-    Raw(Verbs, MethodRouter<Web>),
+    Raw(Verbs, Box<MethodRouter<Web>>),
 }
 
 #[derive(Clone, Copy)]
@@ -113,7 +113,11 @@ impl Route {
         H: axum::handler::Handler<T, Web>,
         T: 'static,
     {
-        Self::new(path, summary, Served::Raw(Verbs::Post, on(MethodFilter::POST, handler)))
+        Self::new(
+            path,
+            summary,
+            Served::Raw(Verbs::Post, Box::new(on(MethodFilter::POST, handler))),
+        )
     }
 
     /// A GET route that reads its request itself; `identity::header_caller` says who asks.
@@ -122,7 +126,7 @@ impl Route {
         H: axum::handler::Handler<T, Web>,
         T: 'static,
     {
-        Self::new(path, summary, Served::Raw(Verbs::Get, on(MethodFilter::GET, handler)))
+        Self::new(path, summary, Served::Raw(Verbs::Get, Box::new(on(MethodFilter::GET, handler))))
     }
 
     fn new(path: &'static str, summary: &'static str, served: Served) -> Self {
@@ -211,7 +215,7 @@ impl Route {
     pub fn mount(self, mut router: Router<Web>) -> Router<Web> {
         let handler = match self.served {
             Served::Keyed(handler) => handler,
-            Served::Raw(_, raw) => return router.route(self.path, raw),
+            Served::Raw(_, raw) => return router.route(self.path, *raw),
         };
         let asked = Arc::new(Asked { handler, who: self.who, keys: self.keys });
         let verbs = match self.verb {
@@ -278,6 +282,11 @@ impl Asked {
             }
         };
         keys.check(&self.keys)?;
-        (self.handler)(web, Ask { keys, address, caller }).await
+        // What has begun runs to its end, also when the client does not wait for it.
+        let running = tokio::spawn((self.handler)(web, Ask { keys, address, caller }));
+        running.await.unwrap_or_else(|error| match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Refusal::unavailable().into()),
+        })
     }
 }
