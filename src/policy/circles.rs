@@ -411,7 +411,7 @@ mod tests {
     fn active_superusers_administer() {
         let table = [(true, true, None), (true, false, NO), (false, true, NO)];
         for (superuser, active, verdict) in table {
-            let user = User { superuser, active, ..ann() };
+            let user = User { active, superuser, ..ann() };
             assert_eq!(kind(may_administer(&user)), verdict);
         }
     }

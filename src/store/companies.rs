@@ -10,8 +10,8 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, Quer
 use super::circles::{circle, find_circle, find_link, links};
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{
-    Circle, CircleChange, CircleId, CircleLink, ConversationId, Event, InviteId, Principal, Privilege, Topic,
-    UserId,
+    Circle, CircleChange, CircleId, CircleLink, ConversationId, Event, InviteId, Principal,
+    Privilege, Topic, UserId,
 };
 use crate::hub::{News, Notice};
 use crate::policy::{

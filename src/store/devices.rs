@@ -247,13 +247,11 @@ impl Store {
                     .filter(devices::Column::Live.eq(1))
                     .one(tx)
                     .await?;
-                match there {
-                    None => Ok(Changed::quietly(false)),
-                    Some(_) => {
-                        let news = self.remove_device_in(tx, id).await?;
-                        Ok(Changed { value: true, news })
-                    }
+                if there.is_none() {
+                    return Ok(Changed::quietly(false));
                 }
+                let news = self.remove_device_in(tx, id).await?;
+                Ok(Changed { value: true, news })
             })
             .await;
         self.forget_standings();
