@@ -17,7 +17,7 @@ use crate::domain::{
     Timestamp, UserId,
 };
 use crate::hub::News;
-use crate::policy::{MayDiscard, MayFill, MayShelve};
+use crate::policy::{MayAdminister, MayDiscard, MayFill, MayShelve};
 
 /// Bytes that have arrived and lie under a public name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -258,10 +258,16 @@ impl Store {
         self.discard_media(permit.media()).await
     }
 
-    pub(super) async fn discard_media(
+    /// The same, for administrators and any file.
+    pub async fn remove_media(
         &self,
+        _permit: &MayAdminister,
         id: MediaId,
     ) -> Result<Option<Option<FileId>>, StoreError> {
+        self.discard_media(id).await
+    }
+
+    async fn discard_media(&self, id: MediaId) -> Result<Option<Option<FileId>>, StoreError> {
         let now = self.clock().now();
         self.change(async |tx| {
             let Some(before) = find(tx, id).await? else {
@@ -292,7 +298,7 @@ impl Store {
     /// Rewrites a file's description; says whether there is such a file.
     pub async fn describe(
         &self,
-        _permit: &crate::policy::MayAdminister,
+        _permit: &MayAdminister,
         id: MediaId,
         new: Description,
     ) -> Result<bool, StoreError> {

@@ -205,6 +205,23 @@ impl Store {
             .collect()
     }
 
+    /// A user's living membership of a conversation.
+    pub async fn find_member(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<(Membership, User)>, StoreError> {
+        let row = members::Entity::find()
+            .find_also_related(users::Entity)
+            .filter(members::Column::UserId.eq(user.get()))
+            .filter(members::Column::ConversationId.eq(conversation.get()))
+            .filter(members::Column::Live.eq(1))
+            .one(self.reads())
+            .await?;
+        let found = row.and_then(|(row, user)| Some((row, self.user(user?))));
+        found.map(|(row, user)| Ok((membership(&row)?, user))).transpose()
+    }
+
     /// The direct conversation of two users, if there is one.
     pub async fn find_direct(
         &self,

@@ -12,7 +12,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use super::conversations::{conversation, role};
 use super::{Store, StoreError};
-use crate::domain::{Access, Conversation, ConversationId, Kind, LinkId, Principal};
+use crate::domain::{Access, Conversation, ConversationId, Kind, LinkId, Principal, UserId};
 use crate::policy::{Seat, Standing};
 
 /// How many standings are kept.
@@ -99,6 +99,15 @@ impl Store {
         Ok(Some(standing))
     }
 
+    /// A user's living membership of a conversation, as far as decisions need it.
+    pub async fn find_seat(
+        &self,
+        conversation: ConversationId,
+        user: UserId,
+    ) -> Result<Option<Seat>, StoreError> {
+        seat(self.reads(), conversation, user.get()).await
+    }
+
     /// Forgets how everybody stands to a conversation: somebody else changed it.
     pub fn forget_standings_of(&self, conversation: ConversationId) {
         self.standings().touch(conversation);
@@ -170,7 +179,7 @@ async fn speaks_for(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Timestamp, UserId};
+    use crate::domain::Timestamp;
 
     const HERE: ConversationId = ConversationId::new(3);
     const ELSEWHERE: ConversationId = ConversationId::new(4);
