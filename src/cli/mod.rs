@@ -6,6 +6,7 @@
 mod check;
 mod error;
 mod migrate;
+mod openapi;
 mod output;
 mod room;
 mod session;
@@ -46,6 +47,8 @@ enum Command {
     /// Browser logins.
     #[command(subcommand)]
     Session(session::Command),
+    /// Print the `OpenAPI` document of the HTTP API.
+    Openapi,
 }
 
 /// Reads the arguments and carries the command out.
@@ -70,6 +73,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
             Command::User(command) => user::run(config, command).await,
             Command::Room(command) => room::run(config, command).await,
             Command::Session(command) => session::run(config, command).await,
+            Command::Openapi => openapi::run(),
         }
     })
 }
@@ -102,6 +106,7 @@ mod tests {
             "room list",
             "room remove 3",
             "session add a@example.org",
+            "openapi",
         ];
         for line in table {
             let words = std::iter::once("klatsch").chain(line.split_whitespace());

@@ -234,6 +234,13 @@ fn rooms_come_and_go() {
 }
 
 #[test]
+fn the_document_of_the_api_is_printed() {
+    let document = Place::new().json(&["openapi"]);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3."), "{document}");
+    assert!(document["paths"].is_object(), "{document}");
+}
+
+#[test]
 fn settings_are_checked_before_anything_happens() {
     let place = Place::new();
     let table: &[(&str, &str, &[&str])] = &[
