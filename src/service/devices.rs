@@ -146,6 +146,14 @@ impl Services {
         Ok(self.store().find_device_by_username(username).await?.is_none())
     }
 
+    /// Refuses while devices are not for sale.
+    pub fn require_device_sale(&self) -> Result<(), Refusal> {
+        if self.neo().device_purchase {
+            return Ok(());
+        }
+        Err(Refusal::forbidden("devices are not for sale here (neo.device_purchase)"))
+    }
+
     /// A trial purchase: the circle gets its device, and the buyer becomes its `ADMIN`.
     pub async fn buy_device(
         &self,
@@ -153,10 +161,7 @@ impl Services {
         id: CircleId,
         name: Option<String>,
     ) -> Result<DeviceContent, Refusal> {
-        if !self.neo().device_purchase {
-            let text = "devices are not for sale here (neo.device_purchase)";
-            return Err(Refusal::forbidden(text));
-        }
+        self.require_device_sale()?;
         user_of(caller)?;
         let standing = self.circle_standing(caller, id).await?;
         let permit = policy::may_buy_device(&standing)?;

@@ -2,6 +2,10 @@
 //!
 //! Each module lists its routes; `route` says what happens to a request before its handler.
 
+mod account;
+mod admin;
+mod circle;
+mod device;
 pub mod route;
 
 use axum::Router;
@@ -14,7 +18,12 @@ pub type Chapter = (&'static str, Vec<Route>);
 
 /// Every route, by chapter, in the page's order.
 pub fn chapters() -> Vec<Chapter> {
-    vec![]
+    vec![
+        ("Account", account::routes()),
+        ("Circle", circle::routes()),
+        ("Device", device::routes()),
+        ("Administration", admin::routes()),
+    ]
 }
 
 /// A router with all of them.
