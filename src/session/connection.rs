@@ -1,0 +1,167 @@
+//! A connection as the hub and the gate share it: the session, its sink, and what is held
+//! back while a command runs.
+
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::{Output, Request, Session, Step};
+use crate::hub::{ConnectionId, Delivery, Listener};
+use crate::service::{Caller, Services};
+use crate::telemetry;
+use crate::transport::{Close, Sink};
+
+/// One connection of any dialect.
+pub(super) struct Connection<S: Session, K: Sink<S::Outgoing>> {
+    id: OnceLock<ConnectionId>,
+    sink: K,
+    services: Services,
+    /// How many deliveries may be held back.
+    held_max: usize,
+    state: Mutex<State<S>>,
+}
+
+struct State<S> {
+    session: S,
+    caller: Option<Caller>,
+    /// What came for this connection while a command of it runs: the reply goes first.
+    held: Option<Vec<Arc<Delivery>>>,
+}
+
+impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
+    /// Takes a connection into the hub; it hears nothing yet.
+    pub(super) fn attach(session: S, sink: K, services: Services, held_max: usize) -> Arc<Self> {
+        let state = Mutex::new(State { session, caller: None, held: None });
+        let connection = Arc::new(Self { id: OnceLock::new(), sink, services, held_max, state });
+        let id = connection.services.hub().attach(Arc::clone(&connection) as Arc<dyn Listener>);
+        // Nobody can have set it: the connection is not known to anybody else yet.
+        let _ = connection.id.set(id);
+        connection
+    }
+
+    /// Its number in the hub.
+    pub(super) fn id(&self) -> ConnectionId {
+        *self.id.get().expect("set when the connection was attached, before anybody has it")
+    }
+
+    /// Whom it speaks for.
+    pub(super) fn caller(&self) -> Option<Caller> {
+        self.state.lock().caller
+    }
+
+    /// Lets it speak for an account; the services have agreed.
+    pub(super) fn bind(&self, caller: Caller) {
+        self.state.lock().caller = Some(caller);
+    }
+
+    /// Lets it speak for nobody.
+    pub(super) fn unbind(&self) {
+        self.unbind_locked(&mut self.state.lock());
+    }
+
+    /// Ends it.
+    pub(super) fn close(&self, close: Close) {
+        self.sink.close(close);
+    }
+
+    /// Asks the session something, writes what it wants written, and returns what it asks.
+    pub(super) fn step(&self, ask: impl FnOnce(&mut S) -> Step<S>) -> Vec<Request<S::Tag>> {
+        let mut state = self.state.lock();
+        let step = ask(&mut state.session);
+        self.write(&mut state, step)
+    }
+
+    /// From now on deliveries wait, until the guard lets them go.
+    pub(super) fn hold(&self) -> Hold<'_, S, K> {
+        self.state.lock().held.get_or_insert_default();
+        Hold(self)
+    }
+
+    fn write(&self, state: &mut State<S>, step: Step<S>) -> Vec<Request<S::Tag>> {
+        for output in step.outputs {
+            let sent = match output {
+                Output::Frame(frame) => self.sink.send(frame),
+                Output::Ephemeral(frame) => {
+                    self.sink.send_ephemeral(frame);
+                    Ok(())
+                }
+                Output::Join(group) => {
+                    self.sink.join(&group);
+                    Ok(())
+                }
+                Output::Leave(group) => {
+                    self.sink.leave(&group);
+                    Ok(())
+                }
+            };
+            if sent.is_err() {
+                self.overflow();
+                return Vec::new();
+            }
+        }
+        if step.unbind {
+            self.unbind_locked(state);
+        }
+        if let Some(close) = step.close {
+            self.sink.close(close);
+        }
+        step.requests
+    }
+
+    fn overflow(&self) {
+        telemetry::count_overflow(S::DIALECT.as_str());
+        self.sink.close(Close::TooSlow);
+    }
+
+    fn unbind_locked(&self, state: &mut State<S>) {
+        if let Some(caller) = state.caller.take() {
+            self.services.unbind(self.id(), &caller);
+        }
+    }
+}
+
+impl<S: Session, K: Sink<S::Outgoing>> Listener for Connection<S, K> {
+    fn offer(&self, delivery: &Arc<Delivery>) {
+        let mut state = self.state.lock();
+        if let Some(held) = &mut state.held {
+            if held.len() < self.held_max {
+                held.push(Arc::clone(delivery));
+            } else {
+                self.overflow();
+            }
+            return;
+        }
+        let step = state.session.on_event(delivery);
+        let requests = self.write(&mut state, step);
+        debug_assert!(requests.is_empty(), "an event asks for nothing");
+    }
+}
+
+/// Lets held deliveries go when it is dropped, on whatever way out of the command.
+pub(super) struct Hold<'a, S: Session, K: Sink<S::Outgoing>>(&'a Connection<S, K>);
+
+impl<S: Session, K: Sink<S::Outgoing>> Hold<'_, S, K> {
+    /// Writes the answer first, then lets go what was held, with nothing in between.
+    pub(super) fn release(self, answer: impl FnOnce(&mut S) -> Step<S>) -> Vec<Request<S::Tag>> {
+        let mut state = self.0.state.lock();
+        let step = answer(&mut state.session);
+        let requests = self.0.write(&mut state, step);
+        self.0.let_go(&mut state);
+        requests
+    }
+}
+
+impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
+    fn let_go(&self, state: &mut State<S>) {
+        for delivery in state.held.take().into_iter().flatten() {
+            let step = state.session.on_event(&delivery);
+            self.write(state, step);
+        }
+    }
+}
+
+impl<S: Session, K: Sink<S::Outgoing>> Drop for Hold<'_, S, K> {
+    fn drop(&mut self) {
+        self.0.let_go(&mut self.0.state.lock());
+    }
+}

@@ -1,0 +1,123 @@
+//! What a session wants done.
+
+use super::Session;
+use crate::domain::{Command, Credentials};
+use crate::transport::Close;
+
+/// What is to be carried out, before it is known what becomes of it.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// Find out who this is, and let the connection speak for that account.
+    Identify(Credentials),
+    /// Let the connection speak for nobody any more.
+    Forget,
+    /// Carry out a command.
+    Run(Command),
+}
+
+/// Something to carry out, and what the dialect needs to answer it.
+#[derive(Clone, Debug)]
+pub struct Request<T> {
+    /// What.
+    pub intent: Intent,
+    /// What the answer will have to mention.
+    pub tag: T,
+}
+
+impl<T> Request<T> {
+    /// A command to run.
+    pub const fn run(command: Command, tag: T) -> Self {
+        Self { intent: Intent::Run(command), tag }
+    }
+}
+
+/// Something for the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output<F> {
+    /// A frame that must arrive.
+    Frame(F),
+    /// A frame that may be lost when the reader lags behind.
+    Ephemeral(F),
+    /// The transport's own group of this name shall count the connection in.
+    Join(String),
+    /// The transport's own group of this name shall count the connection out.
+    Leave(String),
+}
+
+/// What a session wants done, in this order: outputs, requests, the end.
+#[derive(Debug)]
+pub struct Step<S: Session> {
+    pub(super) outputs: Vec<Output<S::Outgoing>>,
+    pub(super) requests: Vec<Request<S::Tag>>,
+    pub(super) unbind: bool,
+    pub(super) close: Option<Close>,
+}
+
+impl<S: Session> Step<S> {
+    /// Nothing.
+    pub const fn idle() -> Self {
+        Self { outputs: Vec::new(), requests: Vec::new(), unbind: false, close: None }
+    }
+
+    /// Send one frame.
+    pub fn send(frame: S::Outgoing) -> Self {
+        Self::idle().and_send(frame)
+    }
+
+    /// Send these frames.
+    pub fn send_all(frames: impl IntoIterator<Item = S::Outgoing>) -> Self {
+        Self { outputs: frames.into_iter().map(Output::Frame).collect(), ..Self::idle() }
+    }
+
+    /// Send these outputs.
+    pub fn put(outputs: Vec<Output<S::Outgoing>>) -> Self {
+        Self { outputs, ..Self::idle() }
+    }
+
+    /// Carry out one request.
+    pub fn ask(request: Request<S::Tag>) -> Self {
+        Self { requests: vec![request], ..Self::idle() }
+    }
+
+    /// And send one frame.
+    #[must_use]
+    pub fn and_send(mut self, frame: S::Outgoing) -> Self {
+        self.outputs.push(Output::Frame(frame));
+        self
+    }
+
+    /// And send one frame that may be lost.
+    #[must_use]
+    pub fn and_send_ephemeral(mut self, frame: S::Outgoing) -> Self {
+        self.outputs.push(Output::Ephemeral(frame));
+        self
+    }
+
+    /// And count the connection into the transport's group.
+    #[must_use]
+    pub fn and_join(mut self, group: String) -> Self {
+        self.outputs.push(Output::Join(group));
+        self
+    }
+
+    /// And count the connection out of the transport's group.
+    #[must_use]
+    pub fn and_leave(mut self, group: String) -> Self {
+        self.outputs.push(Output::Leave(group));
+        self
+    }
+
+    /// And let the connection speak for nobody any more, at once.
+    #[must_use]
+    pub const fn and_unbind(mut self) -> Self {
+        self.unbind = true;
+        self
+    }
+
+    /// And end the connection.
+    #[must_use]
+    pub const fn and_close(mut self, close: Close) -> Self {
+        self.close = Some(close);
+        self
+    }
+}
