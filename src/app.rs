@@ -1,1 +1,224 @@
-//! Placeholder for the `app` module.
+//! Where all parts meet: from the settings to a server that listens.
+//!
+//! Nobody knows this module but the command line, and those who embed the server.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::auth::{Auth, Secrets};
+use crate::clock::Clock;
+use crate::dialect::neo::{self, NeoManners};
+use crate::http::{self, Web};
+use crate::rtc::Introductions;
+use crate::service::{Parts, PresenceTeller, Services};
+use crate::session::{Gate, GateLimits};
+use crate::settings::{Settings, SettingsError, Synchronous};
+use crate::store::log::Log;
+use crate::store::{Durability, Options, Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::transport::listener::{self, ListenerSettings};
+use crate::transport::socketio::{InboxBounds, SocketIo, SocketIoSettings};
+
+/// Bytes of events that may wait before the client has said who it is.
+const UNTRUSTED_INBOX: usize = 256 << 10;
+/// Bytes of events that may wait afterwards.
+const TRUSTED_INBOX: usize = 16 << 20;
+/// Events that may wait.
+const INBOX: usize = 4096;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong, or the data folder cannot be made.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The secrets cannot be read or kept.
+    #[error(transparent)]
+    Secrets(#[from] crate::auth::SecretsError),
+    /// The database cannot be opened or brought up to date.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+}
+
+/// The server, ready to listen.
+#[derive(Debug)]
+pub struct App {
+    settings: Settings,
+    store: Store,
+    services: Services,
+    gate: Gate,
+    socketio: SocketIo,
+    metrics: Metrics,
+    log: JoinHandle<()>,
+}
+
+/// The database as the settings say.
+pub async fn open_store(settings: &Settings, clock: Clock) -> Result<Store, StartError> {
+    settings.make_data_dir()?;
+    let durability = match settings.database.synchronous {
+        Synchronous::Full => Durability::Full,
+        Synchronous::Normal => Durability::Normal,
+    };
+    let options = Options { durability, ..Options::at(settings.database_url().expose()) };
+    Ok(Store::open(&options, clock).await?)
+}
+
+impl App {
+    /// Opens and migrates the database and starts everything that works behind the scenes.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        let store = open_store(&settings, clock.clone()).await?;
+        store.migrate().await?;
+        let secrets =
+            Secrets::open(&settings.data_dir, &settings.auth.token_secret, &settings.turn.secret)?;
+        let (log, running) = Log::start(&store)?;
+        let services = Services::new(Parts {
+            presence: PresenceTeller::start(store.clone()),
+            auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
+            rtc: introductions(&settings, &secrets),
+            accounts: settings.auth.clone(),
+            limits: settings.limits.clone(),
+            neo: settings.neo.clone(),
+            initial_balance: settings.members_chat.initial_balance,
+            store: store.clone(),
+            log,
+            clock,
+        });
+        let limits = GateLimits {
+            held: settings.limits.sink_frames.get() / 2,
+            drain: Duration::from_secs(u64::from(settings.limits.drain_seconds)),
+        };
+        let gate = Gate::new(services.clone(), limits);
+        let socketio = socketio(&settings, &gate);
+        let metrics = Metrics::start();
+        Ok(Self { settings, store, services, gate, socketio, metrics, log: running })
+    }
+
+    /// The use cases, for those who embed the server.
+    pub const fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Everything that is reached over the main listener.
+    pub fn router(&self) -> Router {
+        let metrics = self.metrics.clone();
+        let web = Web::new(
+            self.services.clone(),
+            self.settings.http.clone(),
+            self.settings.limits.clone(),
+            self.settings.public_url.clone(),
+            Arc::new(move || metrics.render()),
+        );
+        let all = http::router(web).merge(self.socketio.routes());
+        http::layers::around(all, &self.settings.http)
+    }
+
+    /// Listens on the main address; port 0 takes a free one.
+    pub async fn listen(&self) -> Result<TcpListener, StartError> {
+        let Some(address) = self.settings.http.listen.address() else {
+            return Err(StartError::Listen {
+                address: SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0),
+                source: std::io::Error::other("http.listen is empty"),
+            });
+        };
+        TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+    }
+
+    /// Serves until `shutdown`, then lets every connection go, finishes what was begun and
+    /// closes the database.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+        let upkeep = tokio::spawn(self.metrics.clone().keep_up());
+        let limits = ListenerSettings {
+            max_connections: self.settings.limits.connections.get(),
+            ..ListenerSettings::default()
+        };
+        let router = self.router();
+        let stop = shutdown.clone();
+        let serving = tokio::spawn(listener::serve(listener, router, limits, stop));
+        shutdown.cancelled().await;
+        // New sessions are refused at once; the gate spreads the ends of those that live.
+        self.socketio.drain(Duration::ZERO).await;
+        self.gate.drain().await;
+        let _ = serving.await;
+        upkeep.abort();
+        let Self { store, services, gate, socketio, log, .. } = self;
+        drop((services, gate, socketio));
+        // The queue ends when nobody can append any more; what is in it is written first.
+        let _ = tokio::time::timeout(Duration::from_secs(10), log).await;
+        if let Err(error) = store.close().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "closing failed");
+        }
+    }
+}
+
+fn introductions(settings: &Settings, secrets: &Secrets) -> Introductions {
+    let list = |servers: &[crate::settings::IceServer]| {
+        servers
+            .iter()
+            .map(|server| crate::domain::IceServer {
+                domain: server.domain.clone(),
+                ip: server.ip.clone(),
+                port: server.port.get(),
+            })
+            .collect()
+    };
+    let public_host = settings.turn.public_host.as_str();
+    let host = if public_host.is_empty() { settings.public_url.host() } else { Some(public_host) };
+    Introductions {
+        stun: list(&settings.webrtc.stun),
+        turn: list(&settings.webrtc.turn),
+        host: host.map(str::to_owned),
+        port: settings.turn.listen.address().map_or(3478, |address| address.port()),
+        secret: secrets.turn.expose().to_owned(),
+        lifetime: settings.webrtc.credential_lifetime.get(),
+    }
+}
+
+fn socketio(settings: &Settings, gate: &Gate) -> SocketIo {
+    let manners = Arc::new(NeoManners {
+        max_text_chars: settings.limits.max_text_chars.get(),
+        files_per_message: settings.limits.files_per_message.get(),
+        forward_channels: settings
+            .webrtc
+            .forward_channels
+            .iter()
+            .map(|channel| channel.name().to_owned())
+            .collect(),
+        events_per_second: settings.neo.events_per_second,
+        events_burst: settings.neo.events_burst,
+    });
+    let transport = SocketIoSettings {
+        ping_interval: settings.neo.ping_interval.duration(),
+        ping_timeout: settings.neo.ping_timeout.duration(),
+        sink_frames: settings.limits.sink_frames.get(),
+        event_bytes: settings.limits.event_bytes.get(),
+        inbox: InboxBounds {
+            packets: INBOX,
+            bytes: TRUSTED_INBOX,
+            untrusted_bytes: UNTRUSTED_INBOX,
+        },
+        allowed_origins: settings
+            .http
+            .allowed_origins
+            .iter()
+            .map(|origin| origin.as_str().to_owned())
+            .collect(),
+        ..SocketIoSettings::default()
+    };
+    let gate = gate.clone();
+    SocketIo::new(transport, move |socket| neo::open(&gate, &manners, socket))
+}

@@ -1,1 +1,6 @@
-//! Placeholder for the `dialect` module.
+//! The languages, one folder each. A dialect translates, nothing else: it never decides
+//! who may do what, and acts only by asking through its session.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+pub mod neo;

@@ -5,9 +5,12 @@
 
 mod accounts;
 mod administration;
+mod attendance;
 mod calls;
 mod circles;
 mod devices;
+mod execute;
+mod messages;
 mod presence;
 
 use std::net::IpAddr;
@@ -20,6 +23,7 @@ use crate::hub::ConnectionId;
 use crate::rtc::Introductions;
 use crate::settings::{AuthSettings, LimitSettings, NeoSettings};
 use crate::store::Store;
+use crate::store::log::Log;
 
 pub use accounts::{Modification, Profile, Registration};
 pub use circles::CircleContent;
@@ -52,6 +56,8 @@ pub struct Services {
 pub struct Parts {
     /// Everything that is kept, and where what happens is told.
     pub store: Store,
+    /// The one writer of history.
+    pub log: Log,
     /// Where calls find STUN and TURN.
     pub rtc: Introductions,
     /// Tells who comes online and goes.
@@ -85,6 +91,10 @@ impl Services {
     /// Everything that is kept.
     pub(crate) fn store(&self) -> &Store {
         &self.parts.store
+    }
+
+    fn log(&self) -> &Log {
+        &self.parts.log
     }
 
     /// Where calls find STUN and TURN.

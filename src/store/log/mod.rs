@@ -7,8 +7,10 @@ mod batch;
 mod plan;
 mod portable;
 mod postgres;
+mod queue;
 mod sqlite;
 mod writer;
 
 pub use batch::{Batch, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile};
+pub use queue::Log;
 pub use writer::BatchWriter;

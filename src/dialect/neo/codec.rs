@@ -1,0 +1,304 @@
+//! The wire of the named channels, inwards: what a packet asks for (NEO 3.2; see also
+//! `docs/clients/neo.md`).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, value::RawValue};
+
+use super::NeoManners;
+use crate::domain::{
+    CircleId, ClientRef, Command, ConversationId, Credentials, DeviceId, Dialect, Draft, Refusal,
+    Revision, Seq, Target, Text, UserId,
+};
+use crate::session::{Intent, Request};
+use crate::transport::socketio::{AckId, Data, Packet};
+
+/// Largest signal of a call, in bytes.
+const SIGNAL_BYTES: usize = 64 * 1024;
+
+/// What the answer to a request will have to mention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tag {
+    pub(super) asked: Asked,
+    pub(super) ack: Option<AckId>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Authenticate,
+    Disconnect,
+    JoinConversation(ConversationId),
+    LeaveConversation(ConversationId),
+    JoinCircle(CircleId),
+    LeaveCircle(CircleId),
+    /// A message, with or without a list of files (perhaps an empty one).
+    Message {
+        files: bool,
+    },
+    Writing,
+    Credentials,
+    Servers,
+    Forward,
+    Sync,
+    History,
+    Read {
+        conversation: ConversationId,
+        seq: Seq,
+    },
+}
+
+impl Asked {
+    /// Answered by acknowledgement alone, and makes the connection a new client.
+    pub(super) const fn is_extra(self) -> bool {
+        matches!(self, Self::Sync | Self::History | Self::Read { .. })
+    }
+}
+
+/// What a packet means.
+pub(super) enum Meaning {
+    /// Something to carry out.
+    Ask(Request<Tag>),
+    /// Nothing, and it is not answered either.
+    Nothing,
+    /// It makes no sense.
+    Wrong(Refusal),
+}
+
+/// Reads a packet; `host` is what the client called us in its handshake.
+pub(super) fn decode(packet: &Packet, manners: &NeoManners, host: Option<&str>) -> Meaning {
+    match read(packet, manners, host) {
+        Ok(Some((asked, intent))) => {
+            Meaning::Ask(Request { intent, tag: Tag { asked, ack: packet.ack } })
+        }
+        Ok(None) => Meaning::Nothing,
+        Err(refusal) => Meaning::Wrong(refusal),
+    }
+}
+
+fn read(
+    packet: &Packet,
+    manners: &NeoManners,
+    host: Option<&str>,
+) -> Result<Option<(Asked, Intent)>, Refusal> {
+    let host = || host.map(str::to_owned);
+    let run = |asked, command| Ok(Some((asked, Intent::Run(command))));
+    match packet.channel.as_str() {
+        "authenticate" => {
+            let token = Argument::of(packet)?.text("token")?;
+            Ok(Some((Asked::Authenticate, Intent::Identify(Credentials::Token(token)))))
+        }
+        "disconnect" => Ok(Some((Asked::Disconnect, Intent::Forget))),
+        "join_conversation" => {
+            let id = Argument::of(packet)?.conversation()?;
+            run(Asked::JoinConversation(id), Command::JoinConversation(id))
+        }
+        "leave_conversation" => {
+            let id = Argument::of(packet)?.conversation()?;
+            run(Asked::LeaveConversation(id), Command::LeaveConversation(id))
+        }
+        "join_circle" => {
+            let id = Argument::of(packet)?.circle()?;
+            run(Asked::JoinCircle(id), Command::JoinCircle(id))
+        }
+        "leave_circle" => {
+            let id = Argument::of(packet)?.circle()?;
+            run(Asked::LeaveCircle(id), Command::LeaveCircle(id))
+        }
+        "message" => message(&Argument::of(packet)?, manners).map(Some),
+        "writing" => {
+            let argument = Argument::of(packet)?;
+            let command = Command::SetTyping {
+                conversation: argument.conversation()?,
+                typing: argument.truth("is_writing")?,
+                dialect: Dialect::Neo,
+            };
+            run(Asked::Writing, command)
+        }
+        "webrtc_credentials" => run(Asked::Credentials, Command::TurnCredentials),
+        "webrtc_stun_info" => run(Asked::Servers, Command::StunServers { host: host() }),
+        "webrtc_turn_info" => run(Asked::Servers, Command::TurnServers { host: host() }),
+        "webrtc_forward" => run(Asked::Forward, forward(&Argument::of(packet)?)?),
+        "sync" => {
+            let argument = Argument::of(packet)?;
+            let since = argument.optional("since")?.map_or(Ok(0), |v| whole(v, "since"))?;
+            let command = Command::Sync {
+                conversation: argument.conversation()?,
+                since: Revision::new(since),
+                limit: argument.limit()?,
+            };
+            run(Asked::Sync, command)
+        }
+        "history" => {
+            let argument = Argument::of(packet)?;
+            let before = argument.optional("before")?.map(|v| whole(v, "before")).transpose()?;
+            let command = Command::ReadHistory {
+                conversation: argument.conversation()?,
+                before: before.map(Seq::new),
+                limit: argument.limit()?,
+            };
+            run(Asked::History, command)
+        }
+        "read" => {
+            let argument = Argument::of(packet)?;
+            let conversation = argument.conversation()?;
+            let seq = Seq::new(argument.id("seq")?);
+            run(Asked::Read { conversation, seq }, Command::MarkRead { conversation, seq })
+        }
+        // Stubs of the original, accepted in silence, like everything nobody listens to.
+        _ => Ok(None),
+    }
+}
+
+fn message(argument: &Argument<'_>, manners: &NeoManners) -> Result<(Asked, Intent), Refusal> {
+    let conversation = argument.conversation()?;
+    let text = match argument.optional("text_message")? {
+        None => Text::default(),
+        Some(Value::String(text)) => Text::new(text.clone(), manners.max_text_chars)
+            .map_err(|error| Refusal::malformed(error.to_string()))?,
+        Some(_) => return Err(mistyped("text_message", "a text")),
+    };
+    let files = match argument.optional("files")? {
+        None => None,
+        Some(Value::Array(files)) if files.len() > manners.files_per_message => {
+            return Err(Refusal::malformed(format!(
+                "a message may have at most {} files (limits.files_per_message)",
+                manners.files_per_message
+            )));
+        }
+        Some(Value::Array(files)) => Some(files.iter().map(file_name).collect::<Vec<_>>()),
+        Some(_) => return Err(mistyped("files", "a list of names")),
+    };
+    let reference = match argument.optional("client_ref")? {
+        None => None,
+        Some(Value::String(text)) => Some(
+            ClientRef::new(text.clone())
+                .ok_or_else(|| mistyped("client_ref", "a text of 1 to 64 characters"))?,
+        ),
+        Some(_) => return Err(mistyped("client_ref", "a text of 1 to 64 characters")),
+    };
+    let asked = Asked::Message { files: files.is_some() };
+    let files = files.unwrap_or_default();
+    let draft = Draft { conversation, text, files, reference, dialect: Dialect::Neo };
+    Ok((asked, Intent::Run(Command::PostMessage(draft))))
+}
+
+/// The announced name of a file; what is not a text is taken as it is written (NEO 6.5).
+fn file_name(value: &Value) -> String {
+    match value {
+        Value::String(name) => name.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn forward(argument: &Argument<'_>) -> Result<Command, Refusal> {
+    let target = if let Some(email) = argument.optional("email")? {
+        Target::Email(email.as_str().ok_or_else(|| mistyped("email", "a text"))?.to_owned())
+    } else if let Some(id) = argument.optional("user_id")? {
+        Target::User(UserId::new(number(id, "user_id")?))
+    } else if let Some(id) = argument.optional("device_id")? {
+        Target::Device(DeviceId::new(number(id, "device_id")?))
+    } else {
+        return Err(Refusal::malformed("name a target by email, user_id or device_id"));
+    };
+    let content = argument.raw()?;
+    if content.get().len() > SIGNAL_BYTES {
+        return Err(Refusal::malformed("a forwarded object may have at most 65536 bytes"));
+    }
+    Ok(Command::ForwardSignal { target, content })
+}
+
+/// The one argument of an event.
+struct Argument<'a>(&'a Map<String, Value>);
+
+impl<'a> Argument<'a> {
+    fn of(packet: &'a Packet) -> Result<Self, Refusal> {
+        match &packet.data {
+            Data::Json(Value::Object(keys)) => Ok(Self(keys)),
+            Data::Json(_) => Err(Refusal::malformed("the argument must be an object")),
+            Data::Missing => Err(Refusal::malformed("the argument is missing")),
+            Data::Binary => Err(Refusal::malformed("the argument must be JSON, not bytes")),
+            Data::Unreadable => Err(Refusal::malformed("the argument cannot be read")),
+            Data::TooLarge => {
+                Err(Refusal::malformed("the event is too large (limits.event_bytes)"))
+            }
+        }
+    }
+
+    /// A key's value; `null` counts as absent.
+    #[expect(clippy::unnecessary_wraps, reason = "reads like its siblings at the call")]
+    fn optional(&self, key: &str) -> Result<Option<&'a Value>, Refusal> {
+        Ok(self.0.get(key).filter(|value| !value.is_null()))
+    }
+
+    fn required(&self, key: &'static str) -> Result<&'a Value, Refusal> {
+        self.optional(key)?.ok_or_else(|| Refusal::malformed(format!("the key {key} is missing")))
+    }
+
+    fn text(&self, key: &'static str) -> Result<String, Refusal> {
+        match self.required(key)? {
+            Value::String(text) => Ok(text.clone()),
+            _ => Err(mistyped(key, "a text")),
+        }
+    }
+
+    fn id(&self, key: &'static str) -> Result<i64, Refusal> {
+        number(self.required(key)?, key)
+    }
+
+    fn conversation(&self) -> Result<ConversationId, Refusal> {
+        self.id("conversation_id").map(ConversationId::new)
+    }
+
+    fn circle(&self) -> Result<CircleId, Refusal> {
+        self.id("circle_id").map(CircleId::new)
+    }
+
+    fn limit(&self) -> Result<Option<u32>, Refusal> {
+        let Some(value) = self.optional("limit")? else { return Ok(None) };
+        let limit = number(value, "limit")?;
+        Ok(Some(u32::try_from(limit).unwrap_or(u32::MAX)))
+    }
+
+    /// A boolean, or one of the texts that an old server made of them.
+    fn truth(&self, key: &'static str) -> Result<bool, Refusal> {
+        match self.required(key)? {
+            Value::Bool(truth) => Ok(*truth),
+            Value::String(text) if text == "True" || text == "true" => Ok(true),
+            Value::String(text) if text == "False" || text == "false" => Ok(false),
+            _ => Err(mistyped(key, "true or false")),
+        }
+    }
+
+    /// The whole argument, exactly as it was sent.
+    fn raw(&self) -> Result<Arc<RawValue>, Refusal> {
+        serde_json::value::to_raw_value(self.0)
+            .map(Arc::from)
+            .map_err(|_| Refusal::malformed("the argument cannot be forwarded"))
+    }
+}
+
+fn mistyped(key: &str, wanted: &str) -> Refusal {
+    Refusal::malformed(format!("the key {key} must be {wanted}"))
+}
+
+/// An id: a positive integer below 2^53, or its digits in a text.
+fn number(value: &Value, key: &str) -> Result<i64, Refusal> {
+    whole(value, key)
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| mistyped(key, "a positive integer"))
+}
+
+/// An integer from zero on, below 2^53, or its digits in a text.
+fn whole(value: &Value, key: &str) -> Result<i64, Refusal> {
+    let read = match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) if text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit()) => {
+            text.parse().ok()
+        }
+        _ => None,
+    };
+    read.filter(|number| (0..1 << 53).contains(number))
+        .ok_or_else(|| mistyped(key, "an integer from 0 on"))
+}

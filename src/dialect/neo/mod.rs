@@ -1,0 +1,46 @@
+//! The named channels of Socket.IO: `authenticate`, `join_conversation`, `message`,
+//! `writing`, `webrtc_*` and, for new clients, `sync`, `history` and `read`.
+//!
+//! Lives at `/socket.io/`, namespace `/`. A connection is open to anyone and says who it
+//! is at any time.
+
+mod codec;
+mod encode;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use session::NeoSession;
+
+use crate::session::{Gate, Pace};
+use crate::transport::socketio::SocketTransport;
+
+/// What an operator decides about this dialect.
+#[derive(Clone, Debug)]
+pub struct NeoManners {
+    /// Longest text, in characters.
+    pub max_text_chars: usize,
+    /// Most files of one message.
+    pub files_per_message: usize,
+    /// On which channels a forwarded signal is told, in this order.
+    pub forward_channels: Vec<String>,
+    /// Commands of one connection that are carried out in a second, on average.
+    pub events_per_second: NonZeroU32,
+    /// Commands of one connection that are carried out at once.
+    pub events_burst: NonZeroU32,
+}
+
+/// A socket has connected: lets it through the gate, in a task of its own.
+pub fn open(gate: &Gate, manners: &Arc<NeoManners>, socket: SocketTransport) {
+    let host = socket.headers().get(axum::http::header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let address = socket.peer().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let session = NeoSession::new(Arc::clone(manners), host);
+    let pace = Pace::new(manners.events_per_second, manners.events_burst);
+    let gate = gate.clone();
+    tokio::spawn(async move { gate.admit(session, socket, address, pace).await });
+}

@@ -1,0 +1,198 @@
+//! The manners of the named channels: who is told what, and in which order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::codec::{self, Asked, Meaning, Tag};
+use super::{NeoManners, encode};
+use crate::domain::{
+    CircleChange, ConversationChange, ConversationId, Dialect, Event, Outcome, Principal, Refusal,
+    RefusalKind, Reply, Seq,
+};
+use crate::session::{Delivery, Session, Step};
+use crate::transport::Close;
+use crate::transport::socketio::{Frame, Packet};
+
+/// One Socket.IO connection.
+#[derive(Debug)]
+pub(super) struct NeoSession {
+    manners: Arc<NeoManners>,
+    /// What the client called us in its handshake.
+    host: Option<String>,
+    who: Option<Principal>,
+    /// Has used an additive event that was answered, and is told of additive ones.
+    extras: bool,
+    /// The transport's groups it is in.
+    groups: BTreeSet<String>,
+    /// Its own last read mark, which it is not told of.
+    marked: Option<(ConversationId, Seq)>,
+}
+
+impl NeoSession {
+    /// A connection that has not said who it is.
+    pub(super) fn new(manners: Arc<NeoManners>, host: Option<String>) -> Self {
+        Self { manners, host, who: None, extras: false, groups: BTreeSet::new(), marked: None }
+    }
+
+    fn join(&mut self, step: Step<Self>, group: String) -> Step<Self> {
+        self.groups.insert(group.clone());
+        step.and_join(group)
+    }
+
+    fn leave(&mut self, step: Step<Self>, group: String) -> Step<Self> {
+        self.groups.remove(&group);
+        step.and_leave(group)
+    }
+
+    fn leave_all(&mut self, step: Step<Self>) -> Step<Self> {
+        std::mem::take(&mut self.groups).into_iter().fold(step, Step::and_leave)
+    }
+
+    fn refuse(tag: Option<Tag>, ack: Option<Frame>, refusal: &Refusal) -> Step<Self> {
+        let extra = tag.is_some_and(|tag| tag.asked.is_extra());
+        let step = Step::idle();
+        // Additive events answer by acknowledgement alone, if there is one.
+        let step =
+            if extra && ack.is_some() { step } else { step.and_send(encode::error(refusal)) };
+        let step = match ack {
+            Some(ack) => step.and_send(ack),
+            None => step,
+        };
+        // Whether it was stored is not known: the client has to come back and find out.
+        if refusal.kind() == RefusalKind::Unknown { step.and_close(Close::Fault) } else { step }
+    }
+
+    fn carried_out(&mut self, tag: Tag, reply: &Reply) -> Step<Self> {
+        let step = Step::send_all(encode::reply(tag, reply));
+        match tag.asked {
+            Asked::Authenticate => {
+                let Reply::Identified(principal) = reply else { return step };
+                let step = if self.who == Some(*principal) { step } else { self.leave_all(step) };
+                self.who = Some(*principal);
+                step
+            }
+            Asked::Disconnect => {
+                self.who = None;
+                self.leave_all(step).and_close(Close::Done)
+            }
+            Asked::JoinConversation(id) => self.join(step, format!("conversation_{id}")),
+            Asked::LeaveConversation(id) => self.leave(step, format!("conversation_{id}")),
+            Asked::JoinCircle(id) => self.join(step, format!("circle_{id}")),
+            Asked::LeaveCircle(id) => self.leave(step, format!("circle_{id}")),
+            Asked::Read { conversation, seq } => {
+                self.extras = true;
+                self.marked = Some((conversation, seq));
+                step
+            }
+            Asked::Sync | Asked::History => {
+                self.extras = true;
+                step
+            }
+            Asked::Message { .. }
+            | Asked::Writing
+            | Asked::Credentials
+            | Asked::Servers
+            | Asked::Forward => step,
+        }
+    }
+
+    /// The group this event puts the connection out of.
+    fn put_out_of(&self, event: &Event) -> Option<String> {
+        match event {
+            Event::ConversationChanged { conversation, change } => {
+                let out = match change {
+                    ConversationChange::Kicked { user, .. } | ConversationChange::Quit(user) => {
+                        self.who == Some(user.principal())
+                    }
+                    ConversationChange::DeviceRemoved(device) => {
+                        device.is_some_and(|id| self.who == Some(Principal::Device(id)))
+                    }
+                    ConversationChange::Deleted => true,
+                    ConversationChange::Updated
+                    | ConversationChange::Invited(_)
+                    | ConversationChange::Promoted(_)
+                    | ConversationChange::DeviceAdded => false,
+                };
+                out.then(|| format!("conversation_{conversation}"))
+            }
+            Event::CircleChanged { circle, change } => {
+                let out = match change {
+                    CircleChange::Kicked { user, .. } | CircleChange::Quit(user) => {
+                        self.who == Some(user.principal())
+                    }
+                    CircleChange::Deleted => true,
+                    CircleChange::Updated
+                    | CircleChange::Invited(_)
+                    | CircleChange::Joined(_)
+                    | CircleChange::Connected(_)
+                    | CircleChange::Disconnected(_)
+                    | CircleChange::DeviceCreated(_)
+                    | CircleChange::DeviceUpdated(_)
+                    | CircleChange::DeviceConnected(_)
+                    | CircleChange::DeviceDisconnected(_) => false,
+                };
+                out.then(|| format!("circle_{circle}"))
+            }
+            Event::MessagePosted { .. }
+            | Event::FileArrived { .. }
+            | Event::MessageCompleted { .. }
+            | Event::MessageEdited { .. }
+            | Event::MessageRemoved { .. }
+            | Event::ReceiptAdvanced { .. }
+            | Event::TypingChanged { .. }
+            | Event::PresenceChanged { .. }
+            | Event::SignalSent(_)
+            | Event::LoginEnded { .. } => None,
+        }
+    }
+
+    fn is_own_mark(&self, event: &Event) -> bool {
+        match event {
+            Event::ReceiptAdvanced { conversation, reader, up_to, .. } => {
+                self.who == Some(reader.principal()) && self.marked == Some((*conversation, *up_to))
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Session for NeoSession {
+    const DIALECT: Dialect = Dialect::Neo;
+    type Incoming = Packet;
+    type Outgoing = Frame;
+    type Tag = Tag;
+
+    fn on_frame(&mut self, packet: Packet) -> Step<Self> {
+        match codec::decode(&packet, &self.manners, self.host.as_deref()) {
+            Meaning::Ask(request) => Step::ask(request),
+            Meaning::Nothing => Step::idle(),
+            Meaning::Wrong(refusal) => {
+                Self::refuse(None, packet.ack.map(|ack| encode::refused(ack, &refusal)), &refusal)
+            }
+        }
+    }
+
+    fn on_outcome(&mut self, tag: Tag, outcome: Outcome) -> Step<Self> {
+        match outcome {
+            Ok(reply) => self.carried_out(tag, &reply),
+            Err(refusal) => {
+                Self::refuse(Some(tag), tag.ack.map(|ack| encode::refused(ack, &refusal)), &refusal)
+            }
+        }
+    }
+
+    fn on_event(&mut self, delivery: &Delivery) -> Step<Self> {
+        let event = delivery.event();
+        let extras = self.extras && !self.is_own_mark(event);
+        let frames = encode::event(delivery, extras, &self.manners);
+        let mut step = Step::put(frames);
+        if let Some(group) = self.put_out_of(event) {
+            step = self.leave(step, group);
+        }
+        if matches!(event, Event::LoginEnded { .. }) {
+            self.who = None;
+            step = self.leave_all(step).and_unbind();
+        }
+        step
+    }
+}

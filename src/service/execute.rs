@@ -1,0 +1,45 @@
+//! A client's command, handed to the use case that carries it out.
+
+use super::{Caller, Services};
+use crate::domain::{Command, Outcome, Refusal, Reply, Topic};
+
+impl Services {
+    /// Carries out a command of a connection; who asks must be known for all but the
+    /// addresses of servers.
+    pub async fn execute(&self, caller: Option<&Caller>, command: Command) -> Outcome {
+        let known = || caller.ok_or_else(Refusal::unidentified);
+        match command {
+            Command::StunServers { host } => Ok(Reply::Servers(self.stun_servers(host.as_deref()))),
+            Command::TurnServers { host } => Ok(Reply::Servers(self.turn_servers(host.as_deref()))),
+            Command::TurnCredentials => Ok(self.turn_credentials(known()?)),
+            Command::JoinConversation(id) => {
+                self.attend_conversation(known()?, id).await.map(|()| Reply::Done)
+            }
+            Command::LeaveConversation(id) => {
+                self.leave(known()?, Topic::Conversation(id));
+                Ok(Reply::Done)
+            }
+            Command::JoinCircle(id) => self.attend_circle(known()?, id).await.map(|()| Reply::Done),
+            Command::LeaveCircle(id) => {
+                self.leave(known()?, Topic::Circle(id));
+                Ok(Reply::Done)
+            }
+            Command::PostMessage(draft) => self.post(known()?, draft).await.map(Reply::Posted),
+            Command::SetTyping { conversation, typing, dialect } => {
+                self.set_typing(known()?, conversation, typing, dialect).await.map(|()| Reply::Done)
+            }
+            Command::Sync { conversation, since, limit } => {
+                self.sync(known()?, conversation, since, limit).await.map(Reply::Page)
+            }
+            Command::ReadHistory { conversation, before, limit } => {
+                self.history(known()?, conversation, before, limit).await.map(Reply::Page)
+            }
+            Command::MarkRead { conversation, seq } => {
+                self.mark_read(known()?, conversation, seq).await.map(|()| Reply::Done)
+            }
+            Command::ForwardSignal { target, content } => {
+                self.forward_signal(known()?, target, content).await.map(|()| Reply::Done)
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Messages: posted, read again, and marked as read.
+
+use std::sync::Arc;
+
+use super::{Caller, Services};
+use crate::domain::{ConversationId, Draft, Kind, Page, Posted, Principal, Refusal, Revision, Seq};
+use crate::policy::{self, Standing};
+
+/// Messages of a page, where the client does not care.
+const PAGE: u32 = 50;
+/// Messages of the largest page.
+const LARGEST_PAGE: u32 = 200;
+
+impl Services {
+    /// Stores a message and tells of it; an answer means committed.
+    pub async fn post(&self, caller: &Caller, draft: Draft) -> Result<Posted, Refusal> {
+        let standing = self.take_part(caller, draft.conversation).await?;
+        let permit = policy::may_post(&standing)?;
+        Ok(self.log().append(permit, draft).await?)
+    }
+
+    /// Everything that was touched after a change, each message once, as it is now.
+    pub async fn sync(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        since: Revision,
+        limit: Option<u32>,
+    ) -> Result<Page, Refusal> {
+        let permit = policy::may_read(&*self.take_part(caller, conversation).await?)?;
+        Ok(self.store().page_since(&permit, since, page_size(limit)).await?)
+    }
+
+    /// The newest messages before a place.
+    pub async fn history(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        before: Option<Seq>,
+        limit: Option<u32>,
+    ) -> Result<Page, Refusal> {
+        let permit = policy::may_read(&*self.take_part(caller, conversation).await?)?;
+        Ok(self.store().page_before(&permit, before, page_size(limit)).await?)
+    }
+
+    /// Marks everything up to a place as seen by a user.
+    pub async fn mark_read(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        seq: Seq,
+    ) -> Result<(), Refusal> {
+        if let Principal::Device(_) = caller.principal {
+            return Err(Refusal::forbidden("a device has no place up to which it has read"));
+        }
+        let permit = policy::may_read(&*self.take_part(caller, conversation).await?)?;
+        Ok(self.store().mark_read(permit, seq).await?)
+    }
+
+    /// How somebody stands to a conversation they are about to use; whoever may enter a
+    /// room becomes its member by that.
+    pub(super) async fn take_part(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+    ) -> Result<Arc<Standing>, Refusal> {
+        let standing = self.standing_in(caller, conversation).await?;
+        let walks_in = standing.conversation.kind == Kind::Room
+            && standing.seat.is_none()
+            && matches!(caller.principal, Principal::User(_));
+        if !walks_in {
+            return Ok(standing);
+        }
+        let permit = policy::may_enter(&standing)?;
+        self.store().enter(permit).await?;
+        self.standing_in(caller, conversation).await
+    }
+
+    /// How somebody stands to a conversation.
+    pub(super) async fn standing_in(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+    ) -> Result<Arc<Standing>, Refusal> {
+        let standing = self.store().standing(caller.principal, conversation).await?;
+        standing.ok_or_else(|| Refusal::not_found("there is no such conversation"))
+    }
+}
+
+fn page_size(limit: Option<u32>) -> u32 {
+    limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE)
+}
