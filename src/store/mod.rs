@@ -16,6 +16,7 @@ mod devices;
 mod error;
 mod faces;
 mod files;
+mod following;
 pub mod log;
 mod logins;
 mod memberships;
