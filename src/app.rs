@@ -66,15 +66,24 @@ pub struct App {
     log: JoinHandle<()>,
 }
 
-/// The database as the settings say.
+/// Which database, and how, as the settings say.
+pub fn store_options(settings: &Settings) -> Options {
+    let database = &settings.database;
+    Options {
+        durability: match database.synchronous {
+            Synchronous::Full => Durability::Full,
+            Synchronous::Normal => Durability::Normal,
+        },
+        readers: (database.connections > 0).then_some(database.connections),
+        deadline: database.timeout.duration(),
+        ..Options::at(settings.database_url().expose())
+    }
+}
+
+/// Opens it; what is missing is made.
 pub async fn open_store(settings: &Settings, clock: Clock) -> Result<Store, StartError> {
     settings.make_data_dir()?;
-    let durability = match settings.database.synchronous {
-        Synchronous::Full => Durability::Full,
-        Synchronous::Normal => Durability::Normal,
-    };
-    let options = Options { durability, ..Options::at(settings.database_url().expose()) };
-    Ok(Store::open(&options, clock).await?)
+    Ok(Store::open(&store_options(settings), clock).await?)
 }
 
 impl App {
@@ -142,6 +151,7 @@ impl App {
     /// closes the database.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let upkeep = tokio::spawn(self.metrics.clone().keep_up());
+        let following = tokio::spawn(self.store.clone().follow_notices());
         let limits = ListenerSettings {
             max_connections: self.settings.limits.connections.get(),
             ..ListenerSettings::default()
@@ -155,6 +165,7 @@ impl App {
         self.gate.drain().await;
         let _ = serving.await;
         upkeep.abort();
+        following.abort();
         let Self { store, services, gate, socketio, log, .. } = self;
         drop((services, gate, socketio));
         // The queue ends when nobody can append any more; what is in it is written first.

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use super::output::print;
-use super::site::{quietly, store_options};
+use super::site::quietly;
+use crate::app::store_options;
 use crate::clock::Clock;
 use crate::settings::{Listen, Settings};
 use crate::store::Store;

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::app::StartError;
 use crate::auth::{PasswordError, SecretsError};
 use crate::settings::SettingsError;
 use crate::store::StoreError;
@@ -25,6 +26,9 @@ pub enum CliError {
     /// A password cannot be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// The server does not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Something of the operating system failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),

@@ -9,6 +9,7 @@ mod migrate;
 mod openapi;
 mod output;
 mod room;
+mod serve;
 mod session;
 mod site;
 mod user;
@@ -34,6 +35,8 @@ pub struct Cli {
 /// What the server can be told to do.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Migrate the database and serve until SIGTERM or Ctrl-C.
+    Serve,
     /// Apply migrations.
     Migrate,
     /// Read the settings, open the database, and say what `serve` would do.
@@ -68,6 +71,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
     let config = cli.config.as_deref();
     runtime.block_on(async {
         match cli.command {
+            Command::Serve => serve::run(config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Check => check::run(config).await,
             Command::User(command) => user::run(config, command).await,
@@ -92,6 +96,8 @@ mod tests {
     #[test]
     fn every_command_of_the_surface_is_understood() {
         let table = [
+            "serve",
+            "serve --config f.toml",
             "migrate",
             "check",
             "user add a@example.org",
@@ -124,6 +130,7 @@ mod tests {
             "user add a@example.org --balance -1",
             "room add",
             "room remove tea",
+            "serve now",
         ];
         for line in table {
             let words = std::iter::once("klatsch").chain(line.split_whitespace());

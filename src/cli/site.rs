@@ -1,14 +1,13 @@
 //! What commands work on: the settings, and the database brought up to date.
 
-use std::num::NonZeroU32;
 use std::path::Path;
 
 use crate::auth::{Auth, Secrets};
 use crate::clock::Clock;
 use crate::domain::{Email, User, UserId};
 use crate::settings::{LogSettings, Settings};
-use crate::store::{Durability, Options, Store};
-use crate::{settings, telemetry};
+use crate::store::Store;
+use crate::{app, telemetry};
 
 use super::CliError;
 
@@ -25,9 +24,8 @@ impl Site {
     pub(super) async fn open(config: Option<&Path>) -> Result<Self, CliError> {
         let settings = Settings::load(config)?;
         quietly(&settings)?;
-        settings.make_data_dir()?;
         let clock = Clock::system();
-        let store = Store::open(&store_options(&settings), clock.clone()).await?;
+        let store = app::open_store(&settings, clock.clone()).await?;
         store.migrate().await?;
         Ok(Self { settings, clock, store })
     }
@@ -64,20 +62,6 @@ impl Site {
 pub(super) fn quietly(settings: &Settings) -> Result<(), CliError> {
     let filter = "warn".to_owned();
     Ok(telemetry::start_log(&LogSettings { filter, ..settings.log.clone() })?)
-}
-
-/// Which database, and how.
-pub(super) fn store_options(settings: &Settings) -> Options {
-    let database = &settings.database;
-    Options {
-        readers: NonZeroU32::new(database.connections).map(NonZeroU32::get),
-        deadline: database.timeout.duration(),
-        durability: match database.synchronous {
-            settings::Synchronous::Full => Durability::Full,
-            settings::Synchronous::Normal => Durability::Normal,
-        },
-        ..Options::at(settings.database_url().expose())
-    }
 }
 
 /// A user as an operator names one: by number or by e-mail address.

@@ -1,8 +1,9 @@
 //! The command line, as an operator types it: the real program on a fresh folder.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -47,6 +48,29 @@ impl Place {
         Done { ok: done.status.success(), out: text(done.stdout), err: text(done.stderr) }
     }
 
+    /// A server on a free port.
+    fn serve(&self) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_klatsch"))
+            .arg("serve")
+            .current_dir(self.path())
+            .env_clear()
+            .env("KLATSCH_HTTP__LISTEN", "127.0.0.1:0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let Ok(said) = serde_json::from_str::<Value>(&line) else {
+            let _ = child.kill();
+            let mut log = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+            panic!("{line}{log}");
+        };
+        Server { child, url: said["url"].as_str().unwrap().to_owned() }
+    }
+
     /// A command that succeeds, and the JSON it prints.
     fn json(&self, words: &[&str]) -> Value {
         let done = self.run(words);
@@ -60,6 +84,74 @@ impl Place {
         assert!(!done.ok && done.out.is_empty(), "{words:?}: {}", done.out);
         done.err
     }
+}
+
+/// A server that runs; it ends with this.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Server {
+    /// Asks it to stop, and gives its status and log.
+    fn stop(mut self) -> (bool, String) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() > deadline => panic!("the server does not stop"),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status.success(), log)
+    }
+
+    async fn get(&self, path: &str) -> reqwest::Response {
+        reqwest::get(format!("{}{path}", self.url)).await.unwrap()
+    }
+
+    /// The status of asking for oneself.
+    async fn ask(&self, token: &str) -> u16 {
+        let body = json!({ "token": token });
+        let url = format!("{}/user/info", self.url);
+        reqwest::Client::new().post(url).json(&body).send().await.unwrap().status().as_u16()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_server_says_where_it_listens_and_stops_when_told() {
+    let place = Place::new();
+    let server = place.serve();
+    assert_eq!(server.get("/healthz").await.status(), 200);
+    assert_eq!(server.get("/readyz").await.status(), 200);
+    let (ok, log) = server.stop();
+    assert!(ok, "{log}");
+    let again = place.serve();
+    assert_eq!(again.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn commands_run_beside_a_server_and_count_at_once() {
+    let place = Place::new();
+    let server = place.serve();
+    place.json(&["user", "add", "ann@example.org", "--password", "secret"]);
+    let token = place.run(&["user", "token", "1"]).out.trim().to_owned();
+    assert_eq!(server.ask(&token).await, 200);
+    place.json(&["user", "set", "1", "--password", "other"]);
+    assert_eq!(server.ask(&token).await, 401);
+    let (ok, log) = server.stop();
+    assert!(ok && !log.contains(&token) && !log.contains("secret"), "{log}");
 }
 
 #[test]
@@ -237,7 +329,7 @@ fn rooms_come_and_go() {
 fn the_document_of_the_api_is_printed() {
     let document = Place::new().json(&["openapi"]);
     assert!(document["openapi"].as_str().unwrap().starts_with("3."), "{document}");
-    assert!(document["paths"].is_object(), "{document}");
+    assert!(document["paths"]["/account/login"].is_object(), "{document}");
 }
 
 #[test]
