@@ -28,8 +28,15 @@ const OPEN: u8 = 0;
 const FINISHING: u8 = 1;
 const CUT: u8 = 2;
 
-/// Sees the bytes that come in; it is dropped with the stream.
-pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
+/// Sees what comes in on a stream, and is dropped with it.
+pub trait Tap: Send {
+    /// These bytes have come in.
+    fn see(&mut self, bytes: &[u8]);
+
+    /// What the protocol above is to read as the peer's last words when the stream is finished;
+    /// `None` while the peer is in the middle of others.
+    fn last_words(&self) -> Option<&'static [u8]>;
+}
 
 /// A handle on a stream. Keeping it does not keep the stream.
 pub struct Wire {
@@ -41,7 +48,7 @@ pub struct Wire {
 
 enum TapSlot {
     Free,
-    Set(Tap),
+    Set(Box<dyn Tap>),
     /// The stream does not exist any more.
     Gone,
 }
@@ -56,8 +63,8 @@ impl Wire {
         }
     }
 
-    /// Lets the reading side see the end of the stream, so that the protocol above says its
-    /// goodbyes and flushes what it holds.
+    /// Lets the reading side believe that the peer has said goodbye, so that the protocol above
+    /// does the same, after all that it still has to write.
     pub fn finish(&self) {
         if self.state.compare_exchange(OPEN, FINISHING, Ordering::SeqCst, Ordering::SeqCst).is_ok()
         {
@@ -72,7 +79,7 @@ impl Wire {
     }
 
     /// Shows all bytes that come in from now on to `tap`.
-    pub fn set_tap(&self, tap: Tap) {
+    pub fn set_tap(&self, tap: Box<dyn Tap>) {
         let mut slot = self.tap.lock();
         if !matches!(*slot, TapSlot::Gone) {
             *slot = TapSlot::Set(tap);
@@ -101,6 +108,8 @@ pub struct Io {
     stream: TcpStream,
     wire: Arc<Wire>,
     counted: Option<TaskTrackerToken>,
+    /// The last words have been read.
+    is_over: bool,
 }
 
 impl Io {
@@ -113,7 +122,7 @@ impl Io {
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(user_timeout));
         #[cfg(not(target_os = "linux"))]
         let _ = user_timeout;
-        Self { stream, wire: Arc::new(Wire::new()), counted: None }
+        Self { stream, wire: Arc::new(Wire::new()), counted: None, is_over: false }
     }
 
     /// Is counted among the open streams as long as it exists.
@@ -129,10 +138,18 @@ impl Io {
     }
 
     /// What reading yields when the stream is not open any more.
-    fn ended(&self) -> Option<io::Result<()>> {
+    fn ended(&mut self, buf: &mut ReadBuf<'_>) -> Option<io::Result<()>> {
         match self.wire.state() {
             OPEN => None,
-            FINISHING => Some(Ok(())),
+            FINISHING if self.is_over => Some(Ok(())),
+            FINISHING => {
+                let slot = self.wire.tap.lock();
+                if let TapSlot::Set(tap) = &*slot {
+                    buf.put_slice(tap.last_words().filter(|words| words.len() <= buf.remaining())?);
+                }
+                self.is_over = true;
+                Some(Ok(()))
+            }
             _ => Some(Err(io::ErrorKind::ConnectionReset.into())),
         }
     }
@@ -172,20 +189,20 @@ impl AsyncRead for Io {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if let Some(ended) = this.ended() {
+        if let Some(ended) = this.ended(buf) {
             return Poll::Ready(ended);
         }
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buf) {
             Poll::Ready(Ok(())) => {
                 if let TapSlot::Set(tap) = &mut *this.wire.tap.lock() {
-                    tap(&buf.filled()[before..]);
+                    tap.see(&buf.filled()[before..]);
                 }
                 Poll::Ready(Ok(()))
             }
             Poll::Pending => {
                 this.wire.reader.register(context.waker());
-                this.ended().map_or(Poll::Pending, Poll::Ready)
+                this.ended(buf).map_or(Poll::Pending, Poll::Ready)
             }
             failed @ Poll::Ready(Err(_)) => failed,
         }
@@ -293,15 +310,31 @@ mod tests {
         assert!(io.read_u8().await.is_err());
     }
 
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Tap for Lines {
+        fn see(&mut self, bytes: &[u8]) {
+            self.0.lock().extend_from_slice(bytes);
+        }
+
+        fn last_words(&self) -> Option<&'static [u8]> {
+            self.0.lock().ends_with(b".").then_some(b"bye")
+        }
+    }
+
     #[tokio::test]
-    async fn a_tap_sees_what_comes_in() {
+    async fn a_tap_sees_what_comes_in_and_says_the_last_words_where_they_fit() {
         let (mut io, mut client) = pair().await;
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let copy = seen.clone();
-        io.wire().set_tap(Box::new(move |bytes| copy.lock().extend_from_slice(bytes)));
+        io.wire().set_tap(Box::new(Lines(seen.clone())));
         client.write_all(b"ab").await.unwrap();
         io.read_exact(&mut [0; 2]).await.unwrap();
-        assert_eq!(*seen.lock(), b"ab");
+        io.wire().finish();
+        client.write_all(b"c.").await.unwrap();
+        let mut rest = String::new();
+        io.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "c.bye");
+        assert_eq!(*seen.lock(), b"abc.");
         drop(io);
         assert_eq!(Arc::strong_count(&seen), 1);
     }

@@ -48,6 +48,11 @@ impl HeartbeatReader {
         beats
     }
 
+    /// Whether the client is between two frames.
+    pub(super) const fn is_between_frames(&self) -> bool {
+        self.len == 0 && self.skip == 0
+    }
+
     /// The length of the payload, once the head is complete.
     fn payload_behind_head(&self) -> Option<u64> {
         if self.len < 2 || self.len < self.head_len() {
@@ -123,6 +128,9 @@ mod tests {
             let mut reader = HeartbeatReader::default();
             let beats: usize = stream.chunks(piece).map(|bytes| reader.count(bytes)).sum();
             assert_eq!(beats, 3, "in pieces of {piece}");
+            assert!(reader.is_between_frames());
+            reader.count(&stream[..3]);
+            assert!(!reader.is_between_frames());
         }
     }
 }

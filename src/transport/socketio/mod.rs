@@ -52,6 +52,8 @@ pub struct SocketIoSettings {
     pub ping_interval: Duration,
     /// How late they may be.
     pub ping_timeout: Duration,
+    /// How long a client of the fourth generation may take to connect to the namespace.
+    pub connect_timeout: Duration,
     /// Packets that wait for a slow reader before it is let go. A healthy one overflows too if
     /// more than this is sent in one go, so whoever sends many yields in between.
     pub sink_frames: usize,
@@ -73,6 +75,7 @@ impl Default for SocketIoSettings {
         Self {
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_mins(1),
+            connect_timeout: Duration::from_secs(30),
             sink_frames: 1024,
             event_bytes: 1 << 20,
             body_bytes: 16 << 20,
@@ -99,6 +102,7 @@ impl SocketIo {
         let (service, io) = SocketIoBuilder::new()
             .ping_interval(settings.ping_interval)
             .ping_timeout(settings.ping_timeout)
+            .connect_timeout(settings.connect_timeout)
             .max_buffer_size(settings.sink_frames)
             .max_payload(UNCUT_REPLY)
             .ws_read_buffer_size(READ_BUFFER)

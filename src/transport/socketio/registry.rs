@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use socketioxide::socket::Sid;
 
 use super::{connection::Connection, heartbeat::HeartbeatReader};
-use crate::transport::wire::Wire;
+use crate::transport::wire::{Tap, Wire};
 
 /// All sessions that have a connection or a WebSocket.
 #[derive(Debug, Default)]
@@ -84,14 +84,8 @@ impl Line {
     /// Takes a stream whose next bytes are a WebSocket's, and listens for heartbeats on it.
     pub(super) fn open(wire: Arc<Wire>, registry: Arc<Registry>) -> Arc<Self> {
         let line = Arc::new(Self { wire, sid: OnceLock::new(), registry });
-        let mut reader = HeartbeatReader::default();
-        let listening = line.clone();
-        line.wire.set_tap(Box::new(move |bytes| {
-            let beats = reader.count(bytes);
-            if beats > 0 {
-                listening.beat(beats);
-            }
-        }));
+        line.wire
+            .set_tap(Box::new(Listener { line: line.clone(), reader: HeartbeatReader::default() }));
         line
     }
 
@@ -108,5 +102,26 @@ impl Drop for Line {
         if let Some(sid) = self.sid.get() {
             self.registry.tidy(*sid);
         }
+    }
+}
+
+/// Listens to what comes in on a WebSocket.
+struct Listener {
+    line: Arc<Line>,
+    reader: HeartbeatReader,
+}
+
+impl Tap for Listener {
+    fn see(&mut self, bytes: &[u8]) {
+        let beats = self.reader.count(bytes);
+        if beats > 0 {
+            self.line.beat(beats);
+        }
+    }
+
+    /// The packet by which a client closes its session. The library then writes all it holds
+    /// before it closes the WebSocket, which it does for no other way of ending.
+    fn last_words(&self) -> Option<&'static [u8]> {
+        self.reader.is_between_frames().then_some(b"\x81\x81\0\0\0\0\x31")
     }
 }

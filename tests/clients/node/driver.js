@@ -2,7 +2,8 @@
 // stdout, one JSON object a line.
 //
 //   {"id":1,"op":"open","client":"sio48","url":"http://…","transports":["polling"],"opts":{}}
-//       answers {"id":1,"ok":{"socket":1}} at once; connecting is reported
+//       answers {"id":1,"ok":{"socket":1}} at once; connecting is reported. With "burst", that
+//       is emitted in the very moment it is connected
 //   {"id":2,"op":"emit","socket":1,"event":"message","args":[…],"ack":true}
 //       answers {"id":2,"ok":[…]} when acknowledged; without "ack" at once
 //   {"id":3,"op":"burst","socket":1,"event":"n","count":3000,"extra":{}}
@@ -11,6 +12,7 @@
 //   {"id":5,"op":"pause","socket":1}      stops reading: the stream, or polling; "resume" undoes it
 //   {"id":6,"op":"kill","socket":1}       destroys the stream without a goodbye
 //   {"id":7,"op":"close","socket":1}      disconnects in order
+//   {"id":9,"op":"bytes","socket":1,"event":"a"}       emits three bytes
 //   {"id":8,"op":"raw","socket":1,"text":"2[\"a\"]"}   sends an Engine.IO message as it is
 //
 // Reports: {"socket":1,"event":"message","args":[…]} for each event the server sends, and
@@ -33,7 +35,11 @@ function watchEngine(number, socket) {
   engine.on('upgrade', (transport) => say({ socket: number, life: 'upgrade', args: [transport.name] }));
 }
 
-function open({ client, url, transports, opts = {} }) {
+function emitBurst(socket, { event, count, extra }) {
+  for (let n = 0; n < count; n += 1) socket.emit(event, { n, ...extra });
+}
+
+function open({ client, url, transports, opts = {}, burst }) {
   const connect = require(client);
   const number = ++made;
   const socket = connect(url, {
@@ -59,6 +65,7 @@ function open({ client, url, transports, opts = {} }) {
     const plain = args.map((arg) => (arg instanceof Error ? String(arg.message ?? arg) : arg ?? null));
     say({ socket: number, life: name, args: plain.filter((arg) => typeof arg !== 'object') });
   };
+  if (burst) socket.on('connect', () => emitBurst(socket, burst));
   socket.on('connect', life('connect'));
   socket.on('disconnect', life('disconnect'));
   socket.on('connect_error', life('connect_error'));
@@ -72,14 +79,16 @@ function streamOf(socket) {
   return ws?._socket ?? ws?._sender?._socket;
 }
 
+const pollOf = (transport) => (transport._poll ? '_poll' : 'poll');
+
 function pause(socket) {
   const { transport } = engineOf(socket);
   if (transport.name === 'websocket') {
     streamOf(socket).pause();
     return;
   }
-  transport.klatschPoll = transport.poll;
-  transport.poll = () => {};
+  transport.klatschPoll = transport[pollOf(transport)];
+  transport[pollOf(transport)] = () => {};
 }
 
 function resume(socket) {
@@ -88,8 +97,8 @@ function resume(socket) {
     streamOf(socket).resume();
     return;
   }
-  transport.poll = transport.klatschPoll;
-  transport.poll();
+  transport[pollOf(transport)] = transport.klatschPoll;
+  transport.klatschPoll();
 }
 
 function state(socket) {
@@ -108,7 +117,10 @@ async function perform(command) {
       socket.emit(event, ...args);
       return null;
     case 'burst':
-      for (let n = 0; n < command.count; n += 1) socket.emit(event, { n, ...command.extra });
+      emitBurst(socket, command);
+      return null;
+    case 'bytes':
+      socket.emit(event, Buffer.alloc(3));
       return null;
     case 'raw':
       engineOf(socket).send(command.text);

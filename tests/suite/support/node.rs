@@ -115,8 +115,15 @@ impl Node {
 
     /// Opens a client and does not wait.
     pub(crate) async fn open(&self, client: &str, way: Way, url: &str, opts: Value) -> Client {
-        let command = json!({"op": "open", "client": client, "url": url,
-            "transports": way.transports(), "opts": opts});
+        self.open_with(json!({"client": client, "opts": opts}), way, url).await
+    }
+
+    /// Opens a client as the driver's documentation says.
+    pub(crate) async fn open_with(&self, mut command: Value, way: Way, url: &str) -> Client {
+        let name = format!("{} {way:?}", command["client"]);
+        command["op"] = "open".into();
+        command["url"] = url.into();
+        command["transports"] = way.transports().into();
         let answer = self.shared.ask(command).await;
         let number = answer["socket"].as_u64().unwrap();
         let (sender, reports) = mpsc::unbounded_channel();
@@ -125,7 +132,6 @@ impl Node {
             sender.send(report).unwrap();
         }
         listeners.known.insert(number, sender);
-        let name = format!("{client} {way:?}");
         Client { shared: self.shared.clone(), number, reports, name }
     }
 }
@@ -185,27 +191,28 @@ pub(crate) struct Client {
 
 impl Client {
     /// Emits and does not wait.
-    pub(crate) fn emit(&self, event: &str, argument: Value) {
-        self.command("emit", json!({"event": event, "args": [argument]}));
+    pub(crate) fn emit(&self, event: &str, argument: impl Into<Value>) {
+        self.command("emit", &json!({"event": event, "args": [argument.into()]}));
     }
 
     /// Emits and waits for the acknowledgement's first argument.
-    pub(crate) async fn ask(&self, event: &str, argument: Value) -> Value {
-        let emit = json!({"event": event, "args": [argument], "ack": true});
-        self.perform("emit", emit).await[0].take()
+    pub(crate) async fn ask(&self, event: &str, argument: impl Into<Value>) -> Value {
+        let emit = json!({"event": event, "args": [argument.into()], "ack": true});
+        self.perform("emit", &emit).await[0].take()
     }
 
     /// Any other command of the driver, with its answer.
-    pub(crate) async fn perform(&self, op: &str, what: Value) -> Value {
+    pub(crate) async fn perform(&self, op: &str, what: &Value) -> Value {
         self.shared.ask(self.addressed(op, what)).await
     }
 
     /// Any other command of the driver.
-    pub(crate) fn command(&self, op: &str, what: Value) {
+    pub(crate) fn command(&self, op: &str, what: &Value) {
         drop(self.shared.put(self.addressed(op, what)));
     }
 
-    fn addressed(&self, op: &str, mut what: Value) -> Value {
+    fn addressed(&self, op: &str, what: &Value) -> Value {
+        let mut what = what.clone();
         what["op"] = op.into();
         what["socket"] = self.number.into();
         what
