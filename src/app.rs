@@ -20,7 +20,7 @@ use crate::service::{Parts, PresenceTeller, Services};
 use crate::session::{Gate, GateLimits};
 use crate::settings::{Settings, SettingsError, Synchronous};
 use crate::store::log::Log;
-use crate::store::{Durability, Options, Store, StoreError};
+use crate::store::{Durability, Files, Options, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transport::listener::{self, ListenerSettings};
 use crate::transport::socketio::{InboxBounds, SocketIo, SocketIoSettings};
@@ -44,6 +44,9 @@ pub enum StartError {
     /// The database cannot be opened or brought up to date.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The folder of uploaded files cannot be made or opened.
+    #[error("cannot open the folder of uploaded files: {0}")]
+    Files(std::io::Error),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -63,6 +66,7 @@ pub struct App {
     gate: Gate,
     socketio: SocketIo,
     metrics: Metrics,
+    files: Files,
     log: JoinHandle<()>,
 }
 
@@ -94,6 +98,7 @@ impl App {
         store.migrate().await?;
         let secrets =
             Secrets::open(&settings.data_dir, &settings.auth.token_secret, &settings.turn.secret)?;
+        let files = Files::open(&settings.data_dir).await.map_err(StartError::Files)?;
         let (log, running) = Log::start(&store)?;
         let services = Services::new(Parts {
             presence: PresenceTeller::start(store.clone()),
@@ -104,6 +109,7 @@ impl App {
             neo: settings.neo.clone(),
             initial_balance: settings.members_chat.initial_balance,
             store: store.clone(),
+            files: files.clone(),
             log,
             clock,
         });
@@ -114,7 +120,7 @@ impl App {
         let gate = Gate::new(services.clone(), limits);
         let socketio = socketio(&settings, &gate);
         let metrics = Metrics::start();
-        Ok(Self { settings, store, services, gate, socketio, metrics, log: running })
+        Ok(Self { settings, store, services, gate, socketio, metrics, files, log: running })
     }
 
     /// The use cases, for those who embed the server.
@@ -152,6 +158,7 @@ impl App {
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let upkeep = tokio::spawn(self.metrics.clone().keep_up());
         let following = tokio::spawn(self.store.clone().follow_notices());
+        let sweeping = tokio::spawn(self.files.clone().keep_swept(self.store.clone()));
         let limits = ListenerSettings {
             max_connections: self.settings.limits.connections.get(),
             ..ListenerSettings::default()
@@ -166,6 +173,7 @@ impl App {
         let _ = serving.await;
         upkeep.abort();
         following.abort();
+        sweeping.abort();
         let Self { store, services, gate, socketio, log, .. } = self;
         drop((services, gate, socketio));
         // The queue ends when nobody can append any more; what is in it is written first.

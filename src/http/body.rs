@@ -89,6 +89,12 @@ impl Key {
     }
 }
 
+impl From<Map<String, Value>> for Keys {
+    fn from(keys: Map<String, Value>) -> Self {
+        Self(keys)
+    }
+}
+
 impl Keys {
     /// Reads a body of at most `limit` bytes.
     pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Failure> {

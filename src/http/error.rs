@@ -19,12 +19,13 @@ pub struct Success {
     status: StatusCode,
     headers: HeaderMap,
     keys: Map<String, Value>,
+    whole: Option<Response>,
 }
 
 impl Default for Success {
     fn default() -> Self {
         let keys = Map::from_iter([("success".to_owned(), Value::Bool(true))]);
-        Self { status: StatusCode::OK, headers: HeaderMap::new(), keys }
+        Self { status: StatusCode::OK, headers: HeaderMap::new(), keys, whole: None }
     }
 }
 
@@ -38,6 +39,13 @@ impl Success {
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.keys.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The whole answer, for what is too large to be put together in memory.
+    #[must_use]
+    pub fn whole(mut self, response: Response) -> Self {
+        self.whole = Some(response);
         self
     }
 
@@ -58,6 +66,9 @@ impl Success {
 
 impl IntoResponse for Success {
     fn into_response(self) -> Response {
+        if let Some(whole) = self.whole {
+            return whole;
+        }
         (self.status, self.headers, Json(Value::Object(self.keys))).into_response()
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::{
 };
 use crate::hub::{News, Notice};
 use crate::policy::{self, MayEquip};
-use crate::store::{Cap, DeviceKeys, NewDevice, StoreError};
+use crate::store::{DeviceKeys, NewDevice, StoreError};
 
 /// What generated names, passwords and keys consist of.
 const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -118,7 +118,7 @@ impl Services {
 
     async fn content_of(&self, device: Device) -> Result<DeviceContent, Refusal> {
         let store = self.store();
-        let cap = Cap { messages: self.neo().list_max.get(), bytes: super::LIST_BYTES };
+        let cap = self.cap();
         Ok(DeviceContent {
             circle: store.find_circle(device.circle).await?,
             messages: store.list_messages_of_device(&device, cap).await?,

@@ -76,13 +76,17 @@ impl Services {
         self.standing_in(caller, conversation).await
     }
 
-    /// How somebody stands to a conversation.
+    /// How somebody stands to a conversation: over HTTP right now, over a live connection
+    /// perhaps as it was a moment ago.
     pub(super) async fn standing_in(
         &self,
         caller: &Caller,
         conversation: ConversationId,
     ) -> Result<Arc<Standing>, Refusal> {
-        let standing = self.store().standing(caller.principal, conversation).await?;
+        let standing = match caller.connection {
+            Some(_) => self.store().standing(caller.principal, conversation).await?,
+            None => self.store().standing_now(caller.principal, conversation).await?,
+        };
         standing.ok_or_else(|| Refusal::not_found("there is no such conversation"))
     }
 }

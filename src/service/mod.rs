@@ -5,13 +5,17 @@
 
 mod accounts;
 mod administration;
+mod attachments;
 mod attendance;
 mod calls;
 mod circles;
+mod conversations;
 mod devices;
 mod execute;
 mod messages;
+mod naming;
 mod presence;
+mod revisions;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,13 +26,18 @@ use crate::domain::{LoginId, Principal, Refusal};
 use crate::hub::ConnectionId;
 use crate::rtc::Introductions;
 use crate::settings::{AuthSettings, LimitSettings, NeoSettings};
-use crate::store::Store;
 use crate::store::log::Log;
+use crate::store::{Files, Store};
 
 pub use accounts::{Modification, Profile, Registration};
+pub use attachments::{Announced, Belonging, Opened, Upload, named_owner};
 pub use circles::CircleContent;
+pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
+pub use naming::guess;
 pub use presence::PresenceTeller;
+
+pub use crate::store::{Description, ListFrom};
 
 /// Bytes at which a list of messages in one answer ends.
 const LIST_BYTES: usize = 32 << 20;
@@ -56,6 +65,8 @@ pub struct Services {
 pub struct Parts {
     /// Everything that is kept, and where what happens is told.
     pub store: Store,
+    /// The bytes of files.
+    pub files: Files,
     /// The one writer of history.
     pub log: Log,
     /// Where calls find STUN and TURN.
@@ -91,6 +102,10 @@ impl Services {
     /// Everything that is kept.
     pub(crate) fn store(&self) -> &Store {
         &self.parts.store
+    }
+
+    fn files(&self) -> &Files {
+        &self.parts.files
     }
 
     fn log(&self) -> &Log {

@@ -118,6 +118,22 @@ impl Files {
         }
     }
 
+    /// Sweeps now and every hour, until it is dropped.
+    pub async fn keep_swept(self, store: Store) {
+        let mut hours = tokio::time::interval(Duration::from_hours(1));
+        loop {
+            hours.tick().await;
+            match self.sweep(&store).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "swept files that nobody needs"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "files could not be swept");
+                }
+            }
+        }
+    }
+
     /// Removes what nobody will ask for any more; says how many files that was.
     pub async fn sweep(&self, store: &Store) -> Result<usize, SweepError> {
         let mut removed = 0;

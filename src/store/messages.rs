@@ -26,7 +26,7 @@ const WINDOWS: usize = 50;
 
 /// Which messages of a conversation a list begins or ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum ListFrom {
     /// The oldest.
     Oldest,
     /// The newest.
@@ -157,14 +157,14 @@ impl Store {
     pub async fn list_messages(
         &self,
         permit: &MayRead,
-        from: From,
+        from: ListFrom,
         quantity: usize,
         cap: Cap,
     ) -> Result<Vec<Message>, StoreError> {
         let conversation = permit.conversation();
         let (last_seq, _) = head(self.reads(), conversation).await?;
         let (mut low, mut high) = (1, last_seq);
-        if let From::Before(id) = from {
+        if let ListFrom::Before(id) = from {
             let found = messages::Entity::find_by_id(id.get()).one(self.reads()).await?;
             high = found
                 .filter(|row| row.conversation_id == conversation.get())
@@ -176,16 +176,16 @@ impl Store {
             // Not too few: there may be nothing but removed ones for a while.
             let stride = ((quantity - list.len()) as i64).clamp(50, STRIDE);
             let mut some = match from {
-                From::Oldest => {
+                ListFrom::Oldest => {
                     low += stride;
                     range(self.reads(), conversation, low - stride, high.min(low - 1)).await?
                 }
-                From::Newest | From::Before(_) => {
+                ListFrom::Newest | ListFrom::Before(_) => {
                     high -= stride;
                     range(self.reads(), conversation, low.max(high + 1), high + stride).await?
                 }
             };
-            if from != From::Oldest {
+            if from != ListFrom::Oldest {
                 some.reverse();
             }
             for message in some.into_iter().filter(|message| message.deleted.is_none()) {
@@ -196,7 +196,7 @@ impl Store {
                 list.push(message);
             }
         }
-        if from != From::Oldest {
+        if from != ListFrom::Oldest {
             list.reverse();
         }
         self.tell_read(permit.kind(), conversation, &mut list).await?;

@@ -46,7 +46,7 @@ pub use devices::{DeviceKeys, NewDevice};
 pub use error::StoreError;
 pub use files::{Files, Incoming, Kept, SweepError};
 pub use logins::{BrowserHashes, Ending, Identity, LOGINS_ENDED};
-pub use messages::{Cap, From};
+pub use messages::{Cap, ListFrom};
 pub use notices::Notice;
 pub use openings::{CONVERSATION_REMOVED, Opening, ROOM_ADDED};
 pub use operator::{Amended, Amount, USER_CHANGED, UserChange};

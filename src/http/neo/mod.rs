@@ -4,9 +4,14 @@
 
 mod account;
 mod admin;
+mod bytes;
 mod circle;
+mod conversation;
 mod device;
+mod media;
+mod message;
 pub mod route;
+mod upload;
 
 use axum::Router;
 
@@ -21,8 +26,11 @@ pub fn chapters() -> Vec<Chapter> {
     vec![
         ("Account", account::routes()),
         ("Circle", circle::routes()),
+        ("Conversation", conversation::routes()),
+        ("Message", message::routes()),
+        ("Media", media::routes()),
         ("Device", device::routes()),
-        ("Administration", admin::routes()),
+        ("Administration", [admin::routes(), media::admin_routes()].concat()),
     ]
 }
 
