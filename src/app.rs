@@ -167,9 +167,9 @@ impl App {
         let stop = shutdown.clone();
         let serving = tokio::spawn(listener::serve(listener, router, limits, stop));
         shutdown.cancelled().await;
-        // New sessions are refused at once; the gate spreads the ends of those that live.
-        self.socketio.drain(Duration::ZERO).await;
-        self.gate.drain().await;
+        // New sessions are refused at once; the ends of those that live are spread.
+        let time = Duration::from_secs(u64::from(self.settings.limits.drain_seconds));
+        tokio::join!(self.socketio.drain(time), self.gate.drain());
         let _ = serving.await;
         upkeep.abort();
         following.abort();

@@ -1,6 +1,7 @@
 //! The whole server from outside: one binary, so that it is linked once.
 
 mod cli;
+mod layers;
 mod socketio_transport;
 mod store;
 mod support;
