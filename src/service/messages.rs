@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{Caller, Services};
-use crate::domain::{ConversationId, Draft, Kind, Page, Posted, Principal, Refusal, Revision, Seq};
+use crate::domain::{
+    ConversationId, Draft, Kind, Page, Place, Posted, Principal, Refusal, Revision, Seq,
+};
 use crate::policy::{self, Standing};
 
 /// Messages of a page, where the client does not care.
@@ -55,6 +57,21 @@ impl Services {
         }
         let permit = policy::may_read(&*self.take_part(caller, conversation).await?)?;
         Ok(self.store().mark_read(permit, seq).await?)
+    }
+
+    /// Notes that everything up to a place has reached a user; rooms keep no such marks.
+    pub async fn confirm_delivered(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+        place: Place,
+    ) -> Result<(), Refusal> {
+        let standing = self.standing_in(caller, conversation).await?;
+        let permit = policy::may_read(&standing)?;
+        if permit.kind() != Kind::Room {
+            self.log().mark_delivered(&permit, place).await;
+        }
+        Ok(())
     }
 
     /// How somebody stands to a conversation they are about to use; whoever may enter a

@@ -1,11 +1,13 @@
 //! A connection as the hub and the gate share it: the session, its sink, and what is held
 //! back while a command runs.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::{Output, Request, Session, Step};
+use crate::domain::{ConversationId, Place};
 use crate::hub::{ConnectionId, Delivery, Listener};
 use crate::service::{Caller, Services};
 use crate::telemetry;
@@ -26,12 +28,25 @@ struct State<S> {
     caller: Option<Caller>,
     /// What came for this connection while a command of it runs: the reply goes first.
     held: Option<Vec<Arc<Delivery>>>,
+    /// The newest message shown in each conversation since the last heartbeat.
+    shown: Shown,
+    /// The same, between the last heartbeat and the one before.
+    shown_before: Shown,
 }
+
+/// How far each conversation was shown.
+pub(super) type Shown = BTreeMap<ConversationId, Place>;
 
 impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
     /// Takes a connection into the hub; it hears nothing yet.
     pub(super) fn attach(session: S, sink: K, services: Services, held_max: usize) -> Arc<Self> {
-        let state = Mutex::new(State { session, caller: None, held: None });
+        let state = Mutex::new(State {
+            session,
+            caller: None,
+            held: None,
+            shown: Shown::new(),
+            shown_before: Shown::new(),
+        });
         let connection = Arc::new(Self { id: OnceLock::new(), sink, services, held_max, state });
         let id = connection.services.hub().attach(Arc::clone(&connection) as Arc<dyn Listener>);
         // Nobody can have set it: the connection is not known to anybody else yet.
@@ -71,6 +86,13 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         self.write(&mut state, step)
     }
 
+    /// The client has answered a heartbeat: what was shown before the last one has arrived.
+    pub(super) fn beat(&self) -> Shown {
+        let mut state = self.state.lock();
+        let latest = std::mem::take(&mut state.shown);
+        std::mem::replace(&mut state.shown_before, latest)
+    }
+
     /// From now on deliveries wait, until the guard lets them go.
     pub(super) fn hold(&self) -> Hold<'_, S, K> {
         self.state.lock().held.get_or_insert_default();
@@ -99,6 +121,9 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
                 return Vec::new();
             }
         }
+        if let Some((conversation, place)) = step.shown {
+            state.shown.insert(conversation, place);
+        }
         if step.unbind {
             self.unbind_locked(state);
         }
@@ -114,6 +139,8 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
     }
 
     fn unbind_locked(&self, state: &mut State<S>) {
+        state.shown.clear();
+        state.shown_before.clear();
         if let Some(caller) = state.caller.take() {
             self.services.unbind(self.id(), &caller);
         }

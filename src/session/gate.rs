@@ -85,7 +85,7 @@ where
                     let requests = self.connection.step(|session| session.on_frame(frame));
                     self.carry_out(requests).await;
                 }
-                Received::Heartbeat => {}
+                Received::Heartbeat => self.confirm().await,
             }
         }
     }
@@ -99,6 +99,18 @@ where
                 None
             }
             received = self.transport.receive() => received,
+        }
+    }
+
+    /// Notes what the client has proved to have received; a fault costs a repetition at most.
+    async fn confirm(&mut self) {
+        let shown = self.connection.beat();
+        let Some(caller) = self.connection.caller() else { return };
+        for (conversation, place) in shown {
+            let services = &self.gate.services;
+            if let Err(refusal) = services.confirm_delivered(&caller, conversation, place).await {
+                tracing::debug!(%refusal, %conversation, "delivery was not noted");
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a session wants done.
 
 use super::Session;
-use crate::domain::{Command, Credentials};
+use crate::domain::{Command, ConversationId, Credentials, Place};
 use crate::transport::Close;
 
 /// What is to be carried out, before it is known what becomes of it.
@@ -49,6 +49,7 @@ pub enum Output<F> {
 pub struct Step<S: Session> {
     pub(super) outputs: Vec<Output<S::Outgoing>>,
     pub(super) requests: Vec<Request<S::Tag>>,
+    pub(super) shown: Option<(ConversationId, Place)>,
     pub(super) unbind: bool,
     pub(super) close: Option<Close>,
 }
@@ -56,7 +57,7 @@ pub struct Step<S: Session> {
 impl<S: Session> Step<S> {
     /// Nothing.
     pub const fn idle() -> Self {
-        Self { outputs: Vec::new(), requests: Vec::new(), unbind: false, close: None }
+        Self { outputs: Vec::new(), requests: Vec::new(), shown: None, unbind: false, close: None }
     }
 
     /// Send one frame.
@@ -104,6 +105,14 @@ impl<S: Session> Step<S> {
     #[must_use]
     pub fn and_leave(mut self, group: String) -> Self {
         self.outputs.push(Output::Leave(group));
+        self
+    }
+
+    /// And these outputs show the message at this place; once the client proves that they
+    /// arrived, it counts as delivered.
+    #[must_use]
+    pub const fn and_shows(mut self, conversation: ConversationId, place: Place) -> Self {
+        self.shown = Some((conversation, place));
         self
     }
 

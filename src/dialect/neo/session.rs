@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::codec::{self, Asked, Meaning, Tag};
 use super::{NeoManners, encode};
 use crate::domain::{
-    CircleChange, ConversationChange, ConversationId, Dialect, Event, Outcome, Principal, Refusal,
-    RefusalKind, Reply, Seq,
+    CircleChange, ConversationChange, ConversationId, Dialect, Event, Outcome, Place, Principal,
+    Refusal, RefusalKind, Reply, Seq,
 };
 use crate::session::{Delivery, Session, Step};
 use crate::transport::Close;
@@ -186,6 +186,9 @@ impl Session for NeoSession {
         let extras = self.extras && !self.is_own_mark(event);
         let frames = encode::event(delivery, extras, &self.manners);
         let mut step = Step::put(frames);
+        if let Some((conversation, place)) = shown_by(event) {
+            step = step.and_shows(conversation, place);
+        }
         if let Some(group) = self.put_out_of(event) {
             step = self.leave(step, group);
         }
@@ -194,5 +197,24 @@ impl Session for NeoSession {
             step = self.leave_all(step).and_unbind();
         }
         step
+    }
+}
+
+/// The message that an event shows in full, and its place.
+fn shown_by(event: &Event) -> Option<(ConversationId, Place)> {
+    match event {
+        Event::MessagePosted { message, .. } | Event::FileArrived { message, .. } => {
+            message.place.map(|place| (message.conversation, place))
+        }
+        Event::MessageCompleted { .. }
+        | Event::MessageEdited { .. }
+        | Event::MessageRemoved { .. }
+        | Event::ReceiptAdvanced { .. }
+        | Event::TypingChanged { .. }
+        | Event::ConversationChanged { .. }
+        | Event::CircleChanged { .. }
+        | Event::PresenceChanged { .. }
+        | Event::SignalSent(_)
+        | Event::LoginEnded { .. } => None,
     }
 }

@@ -9,13 +9,13 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Batch, BatchWriter, NewMedia, NewRow, NotPlaced, Outcome, Placed};
+use super::{Batch, BatchWriter, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed};
 use crate::domain::{
     ConversationId, Dialect, Draft, Event, FileId, LinkId, Media, MediaId, MediaOwner, Message,
     MessageId, MessageKind, Party, Place, Posted, Revision, Seq, Timestamp, Topic,
 };
 use crate::hub::{News, Notice, Published};
-use crate::policy::MayPost;
+use crate::policy::{MayPost, MayRead};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -34,16 +34,33 @@ const BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Log {
     store: Store,
-    entries: mpsc::Sender<Pending>,
+    entries: mpsc::Sender<Entry>,
 }
 
-/// An entry on its way.
+/// What waits to be stored.
+#[derive(Debug)]
+enum Entry {
+    Post(Box<Pending>),
+    Mark(Mark),
+}
+
+/// A message on its way.
 #[derive(Debug)]
 struct Pending {
     row: NewRow,
     sender: Party,
     dialect: Dialect,
     answer: oneshot::Sender<Result<Stored, NotPlaced>>,
+}
+
+impl Entry {
+    /// About how many bytes it takes.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Post(pending) => pending.row.weight(),
+            Self::Mark(_) => size_of::<Mark>(),
+        }
+    }
 }
 
 /// What became of an entry, and when everybody has been told.
@@ -74,12 +91,21 @@ impl Log {
         let row = self.row(&permit, draft);
         let (answer, answered) = oneshot::channel();
         let pending = Pending { row: row.clone(), sender, dialect, answer };
-        self.entries.try_send(pending).map_err(|_| StoreError::TooSlow)?;
+        self.entries.try_send(Entry::Post(Box::new(pending))).map_err(|_| StoreError::TooSlow)?;
         // The writer answers everything it takes; if it is gone, nobody knows.
         let stored = answered.await.map_err(|_| StoreError::OutcomeUnknown(None))?;
         let (placed, published) = stored.map_err(StoreError::from)?;
         published.wait().await;
         self.posted(&row, placed).await
+    }
+
+    /// Moves a member's delivered cursor forward, with the next batch; only a crash may
+    /// lose it.
+    pub async fn mark_delivered(&self, permit: &MayRead, place: Place) {
+        let Some(link) = permit.link() else { return };
+        let mark = Mark { link: link.get(), to: Cursor::Delivered(place.get()) };
+        // Without the writer the server is on its way down.
+        let _ = self.entries.send(Entry::Mark(mark)).await;
     }
 
     fn row(&self, permit: &MayPost, draft: Draft) -> NewRow {
@@ -147,35 +173,43 @@ impl From<NotPlaced> for StoreError {
     }
 }
 
-async fn run(store: Store, mut writer: BatchWriter, mut queue: mpsc::Receiver<Pending>) {
+async fn run(store: Store, mut writer: BatchWriter, mut queue: mpsc::Receiver<Entry>) {
     let mut waiting = Vec::new();
     while !waiting.is_empty() || queue.recv_many(&mut waiting, ROWS).await > 0 {
         let rest = waiting.split_off(fitting(&waiting));
-        let pending = std::mem::replace(&mut waiting, rest);
-        write(&store, &mut writer, pending).await;
+        let entries = std::mem::replace(&mut waiting, rest);
+        write(&store, &mut writer, entries).await;
     }
 }
 
 /// How many of the first entries go into one transaction; at least one.
-fn fitting(waiting: &[Pending]) -> usize {
+fn fitting(waiting: &[Entry]) -> usize {
     let mut bytes = 0;
-    let heavy = waiting.iter().position(|pending| {
-        bytes += pending.row.weight();
+    let heavy = waiting.iter().position(|entry| {
+        bytes += entry.weight();
         bytes > BYTES
     });
     heavy.map_or(waiting.len(), |first| first.max(1))
 }
 
-async fn write(store: &Store, writer: &mut BatchWriter, pending: Vec<Pending>) {
-    let (rows, tails): (Vec<_>, Vec<_>) = pending
-        .into_iter()
-        .map(|Pending { row, sender, dialect, answer }| (row, (sender, dialect, answer)))
-        .unzip();
-    let batch = Arc::new(Batch { rows, marks: Vec::new() });
+async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
+    let mut batch = Batch::default();
+    let mut tails = Vec::new();
+    for entry in entries {
+        match entry {
+            Entry::Post(pending) => {
+                let Pending { row, sender, dialect, answer } = *pending;
+                batch.rows.push(row);
+                tails.push((sender, dialect, answer));
+            }
+            Entry::Mark(mark) => batch.marks.push(mark),
+        }
+    }
+    let batch = Arc::new(batch);
     let mut turn = store.turn().await;
     let begun = Instant::now();
     let outcomes = writer.write(&mut turn, &batch).await;
-    telemetry::count_commit(batch.rows.len(), begun.elapsed());
+    telemetry::count_commit(batch.rows.len() + batch.marks.len(), begun.elapsed());
     for ((row, outcome), (sender, dialect, answer)) in batch.rows.iter().zip(outcomes).zip(tails) {
         // Handed over while the turn is held: nobody commits in between.
         let stored = tell(store, row, outcome, sender);
