@@ -171,11 +171,6 @@ impl Services {
     async fn find_invite(&self, id: InviteId) -> Result<Invite, Refusal> {
         self.store().find_invite(id).await?.ok_or_else(unknown_invite)
     }
-
-    /// Whether a connection of this principal may listen to a circle.
-    pub async fn hear_circle(&self, caller: &Caller, id: CircleId) -> Result<(), Refusal> {
-        policy::may_see_circle(&self.circle_standing(caller, id).await?).map(drop)
-    }
 }
 
 /// A name that its column holds.

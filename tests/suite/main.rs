@@ -2,6 +2,7 @@
 
 mod cli;
 mod layers;
+mod neo_accounts;
 mod socketio_transport;
 mod store;
 mod support;

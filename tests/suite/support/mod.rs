@@ -1,4 +1,5 @@
 //! What tests share.
 
 pub(crate) mod databases;
+pub(crate) mod house;
 pub(crate) mod node;
