@@ -308,3 +308,63 @@ fn fault(error: rusqlite::Error) -> StoreError {
         _ => StoreError::Database(source),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::{Options, Store};
+
+    const ROOM: &str = "INSERT INTO conversations (id, kind, access, title, description, \
+        device_access, created_at, updated_at) VALUES (1, 2, 1, 'Tea', '', FALSE, 0, 0); \
+        INSERT INTO conversation_heads VALUES (1, 0, 0)";
+
+    fn job(key: u8, text: &str) -> Job {
+        let row = NewRow {
+            conversation: 1,
+            sender: 1,
+            link: None,
+            client_key: [key; 16],
+            kind: 0,
+            text: text.into(),
+            smile: None,
+            created_at: 0,
+            medias: Vec::new(),
+            deadline: Instant::now(),
+        };
+        let batch = Arc::new(Batch { rows: vec![row], marks: Vec::new() });
+        Job { batch, picks: vec![0], marks: false, look_up: false }
+    }
+
+    #[tokio::test]
+    async fn what_is_committed_after_a_full_disk_is_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}/klatsch.db", dir.path().display());
+        let store = Store::open(&Options::at(url), Clock::system()).await.unwrap();
+        store.migrate().await.unwrap();
+        let file = store.file().unwrap();
+        let mut desk = Desk::open(file.to_owned(), Durability::Full).unwrap();
+        desk.connection.execute_batch(ROOM).unwrap();
+
+        desk.connection.execute_batch("PRAGMA max_page_count = 1").unwrap();
+        let (full, _) = desk.attempt(&job(1, &"x".repeat(100_000)));
+        assert!(full.as_ref().is_err_and(StoreError::is_transient), "{full:?}");
+        desk.connection.execute_batch("PRAGMA max_page_count = 1000000").unwrap();
+
+        let (stored, outcomes) = desk.attempt(&job(1, "there is room again"));
+        stored.unwrap();
+        assert_eq!(outcomes[0].as_ref().map(|placed| placed.seq), Ok(1));
+        let (taken, _) = desk.attempt(&job(1, "again"));
+        assert!(taken.unwrap_err().is_duplicate_of("uq_messages_client_key_sender"));
+        let (stored, outcomes) = desk.attempt(&job(2, "and on"));
+        stored.unwrap();
+        assert_eq!(outcomes[0].as_ref().map(|placed| placed.seq), Ok(2));
+
+        let other = Connection::open(file).unwrap();
+        let count: i64 =
+            other.query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 2);
+    }
+}

@@ -187,7 +187,7 @@ fn any_batches() -> impl Strategy<Value = Vec<(Vec<NewRow>, Vec<Mark>)>> {
 fn the_lean_ways_store_what_the_portable_one_stores() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut runner =
-        TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+        TestRunner::new(Config { cases: 6, failure_persistence: None, ..Config::default() });
     runner
         .run(&any_batches(), |batches| {
             runtime.block_on(async {
