@@ -63,7 +63,10 @@ fn embedded(name: &str, headers: &HeaderMap) -> Response {
     match Dist::get(name) {
         Some(file) => {
             let hash = file.metadata.sha256_hash();
-            answer(file.data, file.metadata.mimetype(), &hash, headers)
+            // A source map is JSON, whatever its ending is thought to mean.
+            let map = name.strip_suffix(".map").is_some();
+            let mime = if map { "application/json" } else { file.metadata.mimetype() };
+            answer(file.data, mime, &hash, headers)
         }
         None => {
             (StatusCode::NOT_FOUND, "not found; the page is built by `make web`").into_response()
