@@ -3,3 +3,5 @@
 pub(crate) mod databases;
 pub(crate) mod house;
 pub(crate) mod node;
+pub(crate) mod programs;
+pub(crate) mod server;
