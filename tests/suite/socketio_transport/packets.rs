@@ -39,6 +39,29 @@ async fn every_generation_talks_on_every_transport() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn python_talks_on_every_transport() {
+    let server = Server::start(SocketIoSettings::default()).await;
+    for environment in ["python", "python-eio3"] {
+        let Some(python) = Node::start_python(environment) else { continue };
+        for way in Way::ALL {
+            let mut client = python.connect(environment, way, &server.url()).await;
+            // It escapes everything, which makes the longest text longer than strangers may send.
+            client.ask("trust", Value::Null).await;
+            for text in texts() {
+                client.emit("echo", json!({"text": text}));
+                assert_eq!(client.event("echo").await["text"], *text, "{}", client.name);
+                assert_eq!(client.ask("acked", text.clone()).await, *text, "{}", client.name);
+            }
+            let burst = json!({"event": "count", "count": 3000, "extra": {"last": 2999}});
+            client.command("burst", &burst);
+            assert_eq!(client.event("counted").await, 3000, "{}", client.name);
+            client.perform("close", &json!({})).await;
+        }
+    }
+    server.until("all have left", |server| server.io.sessions() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn arguments_of_every_kind_stay_what_they_are() {
     let server = Server::start(SocketIoSettings::default()).await;
     let node = Node::start();

@@ -1,7 +1,8 @@
-//! Real Socket.IO clients, one process of Node for as many as a test wants.
+//! Real Socket.IO clients, of Node and of Python; one process holds as many as a test wants.
 
 use std::{
     collections::HashMap,
+    io::Write,
     path::Path,
     process::Stdio,
     sync::{
@@ -80,14 +81,32 @@ impl Node {
             folder.join("node_modules").is_dir(),
             "the Socket.IO clients are not installed: run `npm ci` in tests/clients/node"
         );
-        let mut process = Command::new("node")
-            .args(["--no-deprecation", "driver.js"])
-            .current_dir(folder)
+        let mut command = Command::new("node");
+        command.args(["--no-deprecation", "driver.js"]).current_dir(folder);
+        Self::run(command)
+    }
+
+    /// Clients of Python, from the virtual environment in this folder of `clients`.
+    pub(crate) fn start_python(environment: &str) -> Option<Self> {
+        let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+        let python = clients.join(environment).join(".venv/bin/python");
+        if !python.is_file() {
+            // Past the test harness, which shows what passing tests print to nobody.
+            let _ = writeln!(std::io::stderr(), "skipped: the Socket.IO client of {environment}");
+            return None;
+        }
+        let mut command = Command::new(python);
+        command.arg(clients.join("python/driver.py"));
+        Some(Self::run(command))
+    }
+
+    fn run(mut command: Command) -> Self {
+        let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("Node.js is needed to run the real clients");
+            .expect("the interpreter of the real clients cannot be run");
         let mut stdin = process.stdin.take().unwrap();
         let stdout = process.stdout.take().unwrap();
         let (commands, mut queue) = mpsc::unbounded_channel::<Value>();
