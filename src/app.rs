@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -92,7 +93,13 @@ pub async fn open_store(settings: &Settings, clock: Clock) -> Result<Store, Star
 
 impl App {
     /// Opens and migrates the database and starts everything that works behind the scenes.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    ///
+    /// Boxed, so that who embeds the server need not follow how deep its futures nest.
+    pub fn start(settings: Settings) -> BoxFuture<'static, Result<Self, StartError>> {
+        Box::pin(Self::assemble(settings))
+    }
+
+    async fn assemble(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::system();
         let store = open_store(&settings, clock.clone()).await?;
         store.migrate().await?;
@@ -155,7 +162,15 @@ impl App {
 
     /// Serves until `shutdown`, then lets every connection go, finishes what was begun and
     /// closes the database.
-    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
+    pub fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, ()> {
+        Box::pin(self.run(listener, shutdown))
+    }
+
+    async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
         let upkeep = tokio::spawn(self.metrics.clone().keep_up());
         let following = tokio::spawn(self.store.clone().follow_notices());
         let sweeping = tokio::spawn(self.files.clone().keep_swept(self.store.clone()));

@@ -1,7 +1,7 @@
 //! Accepts connections and speaks HTTP/1.1 on them; what is upgraded leaves here with its stream.
 //!
 //! Each request carries a [`Peer`] as its `ConnectInfo`: the address, and the handle by which
-//! the connection can be ended.
+//! the connection can be ended; and the bare address as another, for those who need no more.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -119,6 +119,7 @@ async fn answer(
         let headers = [(header::CONNECTION, "close"), (header::RETRY_AFTER, "5")];
         return Ok((StatusCode::SERVICE_UNAVAILABLE, headers).into_response());
     };
+    request.extensions_mut().insert(ConnectInfo(peer.address));
     request.extensions_mut().insert(ConnectInfo(peer));
     router.oneshot(request.map(Body::new)).await
 }

@@ -38,7 +38,7 @@ pub struct NeoManners {
 pub fn open(gate: &Gate, manners: &Arc<NeoManners>, socket: SocketTransport) {
     let host = socket.headers().get(axum::http::header::HOST);
     let host = host.and_then(|host| host.to_str().ok()).map(str::to_owned);
-    let address = socket.peer().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+    let address = socket.client().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let session = NeoSession::new(Arc::clone(manners), host);
     let pace = Pace::new(manners.events_per_second, manners.events_burst);
     let gate = gate.clone();

@@ -1,6 +1,6 @@
 //! One socket, as a transport and as the sink into it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use axum::extract::ConnectInfo;
 use engineioxide::Str;
@@ -42,10 +42,13 @@ impl SocketTransport {
         self.sink.socket.id.as_str()
     }
 
-    /// Where the request that began the session came from.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        let parts = self.sink.socket.req_parts();
-        parts.extensions.get::<ConnectInfo<Peer>>().map(|info| info.0.address)
+    /// Where the request that began the session came from: what a layer in front found out
+    /// and left as an `IpAddr` in the request's extensions, else the other end of its
+    /// connection.
+    pub fn client(&self) -> Option<IpAddr> {
+        let extensions = &self.sink.socket.req_parts().extensions;
+        let peer = || Some(extensions.get::<ConnectInfo<Peer>>()?.0.address.ip().to_canonical());
+        extensions.get::<IpAddr>().copied().or_else(peer)
     }
 
     /// The headers of the request that began the session.

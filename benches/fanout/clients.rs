@@ -1,0 +1,219 @@
+//! A crowd of raw WebSocket clients that speak just enough to be in the room.
+
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// How clients talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// Engine.IO 4 by WebSocket.
+    SocketIo,
+    /// The bytes of an event, bare.
+    Bare,
+}
+
+/// Connections that are all in the room; the first one speaks.
+pub(crate) struct Crowd {
+    wire: Wire,
+    speaker: mpsc::UnboundedSender<String>,
+    heard: mpsc::UnboundedReceiver<Instant>,
+    size: usize,
+    conversation: Option<i64>,
+}
+
+impl Crowd {
+    /// Connects `size` clients, by identity and into the room where the server has such.
+    pub(crate) async fn gather(wire: Wire, address: &str, size: usize) -> Self {
+        let access = match wire {
+            Wire::SocketIo => Access::ask(address).await,
+            Wire::Bare => None,
+        };
+        let (tell, heard) = mpsc::unbounded_channel();
+        let (speaker, speeches) = mpsc::unbounded_channel::<String>();
+        let mut speeches = Some(speeches);
+        for _ in 0..size {
+            let mut socket = connect(wire, address).await;
+            if let Some(access) = &access {
+                access.enter(&mut socket).await;
+            }
+            let (mut write, read) = socket.split();
+            let speeches = speeches.take();
+            tokio::spawn(async move {
+                let mut speeches = speeches;
+                while let Some(text) = next_speech(&mut speeches).await {
+                    write.send(Message::text(text)).await.unwrap();
+                }
+            });
+            tokio::spawn(listen(read, tell.clone()));
+        }
+        let conversation = access.map(|access| access.conversation);
+        Self { wire, speaker, heard, size, conversation }
+    }
+
+    /// Sends so many messages, at most `under_way` of them not yet heard by all; gives the
+    /// times until each listener heard, in milliseconds, ascending.
+    pub(crate) async fn play(&mut self, messages: usize, under_way: usize) -> Vec<f64> {
+        let mut latencies = Vec::with_capacity(messages * self.size);
+        let mut begun = std::collections::VecDeque::new();
+        let mut heard_of_first = 0;
+        let mut sent = 0;
+        let mut finished = 0;
+        while finished < messages {
+            while sent < messages && begun.len() < under_way {
+                self.speaker.send(self.message(sent)).unwrap();
+                begun.push_back(Instant::now());
+                sent += 1;
+            }
+            let heard = tokio::time::timeout(Duration::from_secs(30), self.heard.recv());
+            let at = heard.await.expect("a message was not heard by all").unwrap();
+            latencies.push(at.duration_since(begun[0]).as_secs_f64() * 1000.0);
+            heard_of_first += 1;
+            if heard_of_first == self.size {
+                heard_of_first = 0;
+                finished += 1;
+                begun.pop_front();
+            }
+        }
+        latencies.sort_by(f64::total_cmp);
+        latencies
+    }
+
+    fn message(&self, number: usize) -> String {
+        let text = format!(
+            "message number {number:06} of about eighty bytes, which is what people write at once"
+        );
+        match (self.wire, self.conversation) {
+            (Wire::SocketIo, Some(id)) => {
+                format!("42{}", json!(["message", { "conversation_id": id, "text_message": text }]))
+            }
+            // The bytes that our server's event has, so that all carry the same load.
+            (Wire::SocketIo, None) => format!("42{}", json!(["message", event(&text)])),
+            (Wire::Bare, _) => format!("42{}", json!(["message", event(&text)])),
+        }
+    }
+}
+
+/// An event as large as ours.
+fn event(text: &str) -> Value {
+    json!({
+        "conversation_id": 1,
+        "message": {
+            "id": 100_000, "link_id": 1, "sent": "2026-11-21T15:02:58.123619", "read": null,
+            "content": text, "medias": 0, "seq": 100_000, "revision": 100_000,
+        },
+        "time": "2026-11-21T15:02:58.123619",
+        "sender": {
+            "id": 1, "email": "ann@example.org", "first_name": "Ann", "last_name": "Lee",
+            "birthday": "1990-12-25T00:00:00", "created": "2026-11-21T15:02:54.317906",
+            "updated": "2026-11-21T15:02:54.317906", "isOnline": true, "type": "DEFAULT",
+        },
+        "media_list": [],
+        "status": "done",
+    })
+}
+
+/// What it takes to be let into a conversation; servers without accounts need none.
+struct Access {
+    token: String,
+    conversation: i64,
+}
+
+impl Access {
+    async fn ask(address: &str) -> Option<Self> {
+        let http = reqwest::Client::new();
+        let post = async |path: &str, body: Value| -> Option<Value> {
+            let url = format!("http://{address}{path}");
+            let answer = http.post(url).body(body.to_string()).send().await.ok()?;
+            answer.json().await.ok()
+        };
+        for name in ["ann", "bob"] {
+            let account = json!({
+                "email": format!("{name}@example.org"), "password": "password",
+                "first_name": name, "last_name": "Lee", "birthday": "1990-12-25",
+            });
+            post("/account/create", account).await?;
+        }
+        let login =
+            |name: &str| json!({ "email": format!("{name}@example.org"), "password": "password" });
+        let token = post("/account/login", login("ann")).await?["token"].as_str()?.to_owned();
+        let other = post("/account/login", login("bob")).await?["token"].as_str()?.to_owned();
+        let circle = post("/circle/create", json!({ "token": token, "name": "c" })).await?;
+        let circle = &circle["content"]["id"];
+        let invite = json!({ "token": token, "circle_id": circle, "email": "bob@example.org" });
+        post("/circle/invite", invite).await?;
+        post("/circle/join", json!({ "token": other, "invite_id": 1 })).await?;
+        let first = json!({ "token": token, "circle_id": circle, "email": "bob@example.org" });
+        let conversation =
+            post("/message/first-message", first).await?["conversation_id"].as_i64()?;
+        Some(Self { token, conversation })
+    }
+
+    async fn enter(&self, socket: &mut Socket) {
+        for (event, argument) in [
+            ("authenticate", json!({ "token": self.token })),
+            ("join_conversation", json!({ "conversation_id": self.conversation })),
+        ] {
+            let packet = format!("42{}", json!([event, argument]));
+            socket.send(Message::text(packet)).await.unwrap();
+            loop {
+                let text = next_text(socket).await;
+                assert!(!text.starts_with("42[\"error\""), "{text}");
+                if text.starts_with("42[\"success\"") {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn connect(wire: Wire, address: &str) -> Socket {
+    let path = match wire {
+        Wire::SocketIo => "/socket.io/?EIO=4&transport=websocket",
+        Wire::Bare => "/",
+    };
+    let (mut socket, _) = connect_async(format!("ws://{address}{path}")).await.unwrap();
+    if wire == Wire::SocketIo {
+        assert!(next_text(&mut socket).await.starts_with('0'));
+        socket.send(Message::text("40")).await.unwrap();
+        assert!(next_text(&mut socket).await.starts_with("40"));
+    }
+    socket
+}
+
+async fn next_text(socket: &mut Socket) -> String {
+    loop {
+        if let Message::Text(text) = socket.next().await.unwrap().unwrap() {
+            return text.to_string();
+        }
+    }
+}
+
+/// The speaker's next words; the others say nothing, and stay.
+async fn next_speech(speeches: &mut Option<mpsc::UnboundedReceiver<String>>) -> Option<String> {
+    match speeches {
+        Some(speeches) => speeches.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells when a message of the room arrives.
+async fn listen(
+    mut read: futures_util::stream::SplitStream<Socket>,
+    tell: mpsc::UnboundedSender<Instant>,
+) {
+    while let Some(Ok(received)) = read.next().await {
+        if let Message::Text(text) = received
+            && text.starts_with("42[\"message\"")
+        {
+            let _ = tell.send(Instant::now());
+        }
+    }
+}

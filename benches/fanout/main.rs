@@ -1,0 +1,182 @@
+//! One message into a room of a thousand connections, and what an idle connection costs:
+//! ours against a plain socketioxide room and a bare axum WebSocket broadcast of the same
+//! bytes, in one run. Server and load generator have a core each.
+//!
+//! Prints ratios; timings of a noisy machine prove nothing by themselves.
+
+mod clients;
+mod servers;
+mod usage;
+
+use std::io::BufRead as _;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clients::{Crowd, Wire};
+use usage::Usage;
+
+/// Connections in the room.
+const LISTENERS: usize = 1000;
+/// Messages with one under way at a time.
+const SINGLES: usize = 300;
+/// Messages with several under way.
+const PIPELINED: usize = 1200;
+/// How many are under way then.
+const UNDER_WAY: usize = 8;
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Contender {
+    Klatsch,
+    Socketioxide,
+    Axum,
+}
+
+impl Contender {
+    const ALL: [Self; 3] = [Self::Axum, Self::Socketioxide, Self::Klatsch];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Klatsch => "klatsch",
+            Self::Socketioxide => "plain socketioxide",
+            Self::Axum => "bare axum",
+        }
+    }
+
+    const fn wire(self) -> Wire {
+        match self {
+            Self::Klatsch | Self::Socketioxide => Wire::SocketIo,
+            Self::Axum => Wire::Bare,
+        }
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("serve") => servers::serve(arguments.get(2).map_or("", String::as_str)),
+        // `cargo test` runs benches that have no harness with this argument.
+        Some("--test") => {}
+        _ => compare(),
+    }
+}
+
+fn compare() {
+    let rounds: usize =
+        std::env::var("KLATSCH_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    usage::pin_to_core(std::process::id(), 1);
+    let mut rows: Vec<(Contender, Vec<Figures>)> =
+        Contender::ALL.map(|contender| (contender, Vec::new())).into();
+    for _ in 0..rounds {
+        // In alternation, so that a slow minute of the machine hits all alike.
+        for (contender, figures) in &mut rows {
+            figures.push(runtime.block_on(measure(*contender)));
+        }
+    }
+    report(&rows);
+}
+
+/// What one run of one server gave.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    idle_kib: f64,
+    single_us: f64,
+    pipelined_us: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+async fn measure(contender: Contender) -> Figures {
+    let server = Server::start(contender);
+    let before = Usage::of(server.child.id());
+    let mut crowd = Crowd::gather(contender.wire(), &server.address, LISTENERS).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let gathered = Usage::of(server.child.id());
+    // Warms up what is compiled or cached at the first use.
+    crowd.play(20, 1).await;
+    let warm = Usage::of(server.child.id());
+    let latencies = crowd.play(SINGLES, 1).await;
+    let singly = Usage::of(server.child.id());
+    crowd.play(PIPELINED, UNDER_WAY).await;
+    let end = Usage::of(server.child.id());
+    let deliveries = |messages: usize| (messages * LISTENERS) as f64;
+    Figures {
+        idle_kib: (gathered.resident_kib - before.resident_kib) / LISTENERS as f64,
+        single_us: (singly.cpu_us - warm.cpu_us) / deliveries(SINGLES),
+        pipelined_us: (end.cpu_us - singly.cpu_us) / deliveries(PIPELINED),
+        p50_ms: quantile(&latencies, 0.5),
+        p99_ms: quantile(&latencies, 0.99),
+    }
+}
+
+/// A server in a process and on a core of its own.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(contender: Contender) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["serve", contender.name()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        usage::pin_to_core(child.id(), 0);
+        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.next().unwrap().unwrap();
+        Self { child, address }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let index = (sorted.len() as f64 * share) as usize;
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+}
+
+fn median(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = figures.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}
+
+fn report(rows: &[(Contender, Vec<Figures>)]) {
+    println!("one message to {LISTENERS} connections; medians; CPU of the server alone\n");
+    println!(
+        "| | µs per delivery, one at a time | {UNDER_WAY} under way | p50 ms | p99 ms | idle KiB |"
+    );
+    println!("|---|---|---|---|---|---|");
+    for (contender, figures) in rows {
+        println!(
+            "| {} | {:.2} | {:.2} | {:.1} | {:.1} | {:.1} |",
+            contender.name(),
+            median(figures, |f| f.single_us),
+            median(figures, |f| f.pipelined_us),
+            median(figures, |f| f.p50_ms),
+            median(figures, |f| f.p99_ms),
+            median(figures, |f| f.idle_kib),
+        );
+    }
+    let find = |wanted| rows.iter().find(|(contender, _)| *contender == wanted).unwrap();
+    let ours = &find(Contender::Klatsch).1;
+    for other in [Contender::Socketioxide, Contender::Axum] {
+        let theirs = &find(other).1;
+        let ratio = |of: fn(&Figures) -> f64| median(ours, of) / median(theirs, of);
+        println!(
+            "\nklatsch / {}: {:.2} one at a time, {:.2} with {UNDER_WAY} under way, {:.2} idle memory",
+            other.name(),
+            ratio(|f| f.single_us),
+            ratio(|f| f.pipelined_us),
+            ratio(|f| f.idle_kib),
+        );
+    }
+}
