@@ -41,7 +41,8 @@ impl Writer {
     /// Moves SQLite's log into its file, so that the file alone is everything.
     pub(super) async fn checkpoint(&self) {
         if self.connector.backend() == DbBackend::Sqlite {
-            let words = "PRAGMA wal_checkpoint(TRUNCATE)";
+            // Read first: a connection that made the file and was never used waits for itself otherwise.
+            let words = "SELECT count(*) FROM sqlite_schema; PRAGMA wal_checkpoint(TRUNCATE)";
             if let Err(error) = self.connection.execute_unprepared(words).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "checkpoint failed");
             }
