@@ -7,13 +7,16 @@ use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
 
-const CONNECTIONS: &str = "klatsch_connections";
+const SOCKETIO: &str = "klatsch_socketio_connections";
+const SOCKETIO_TOTAL: &str = "klatsch_socketio_connections_total";
+const SOCKETIO_ENDED: &str = "klatsch_socketio_ended_total";
+const RENDERINGS: &str = "klatsch_renderings_total";
 const MESSAGES: &str = "klatsch_messages_total";
 const BATCH_ENTRIES: &str = "klatsch_log_batch_entries";
 const COMMIT_SECONDS: &str = "klatsch_log_commit_seconds";
@@ -99,60 +102,20 @@ fn install() -> PrometheusHandle {
     if metrics::set_global_recorder(recorder).is_err() {
         tracing::warn!("somebody else measures this process; /metrics stays empty");
     }
-    describe_gauge!(CONNECTIONS, "live connections by transport and Engine.IO generation");
+    // These are counted where they happen, by parts that know nothing of ours.
+    describe_gauge!(SOCKETIO, "live Socket.IO connections by Engine.IO generation");
+    describe_counter!(
+        SOCKETIO_TOTAL,
+        "Socket.IO connections that began, by first transport and Engine.IO generation"
+    );
+    describe_counter!(SOCKETIO_ENDED, "Socket.IO connections that the server ended, by reason");
+    describe_counter!(RENDERINGS, "events put into a dialect's words, by dialect");
     describe_counter!(MESSAGES, "messages posted, by dialect");
     describe_histogram!(BATCH_ENTRIES, "entries that one transaction of the log wrote");
     describe_histogram!(COMMIT_SECONDS, "seconds one transaction of the log took");
     describe_counter!(SINK_OVERFLOWS, "connections ended because they read too slowly, by dialect");
-    describe_counter!(REFUSALS, "commands and requests that were refused, by code");
+    describe_counter!(REFUSALS, "commands and requests that were refused, by interface and code");
     handle
-}
-
-/// How a connection travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// Frames of a raw dialect.
-    WebSocket,
-    /// Socket.IO over WebSocket, of an Engine.IO generation.
-    SocketIo(u8),
-    /// Socket.IO over polling, of an Engine.IO generation.
-    Polling(u8),
-}
-
-impl Transport {
-    fn add(self, count: f64) {
-        let (transport, engine) = match self {
-            Self::WebSocket => ("websocket", String::new()),
-            Self::SocketIo(engine) => ("websocket", engine.to_string()),
-            Self::Polling(engine) => ("polling", engine.to_string()),
-        };
-        gauge!(CONNECTIONS, "transport" => transport, "engine" => engine).increment(count);
-    }
-}
-
-/// A live connection that is counted until this is dropped.
-#[derive(Debug)]
-pub struct Counted(Transport);
-
-impl Counted {
-    /// One more.
-    pub fn new(transport: Transport) -> Self {
-        transport.add(1.0);
-        Self(transport)
-    }
-
-    /// It travels differently from now on.
-    pub fn change(&mut self, transport: Transport) {
-        transport.add(1.0);
-        self.0.add(-1.0);
-        self.0 = transport;
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.add(-1.0);
-    }
 }
 
 /// A message was posted.
@@ -172,8 +135,8 @@ pub fn count_overflow(dialect: &'static str) {
 }
 
 /// A command or request was refused.
-pub fn count_refusal(code: &'static str) {
-    counter!(REFUSALS, "code" => code).increment(1);
+pub fn count_refusal(by: &'static str, code: &'static str) {
+    counter!(REFUSALS, "by" => by, "code" => code).increment(1);
 }
 
 /// An address as it may be logged: without its query, and without keys and tokens in its path.
@@ -227,28 +190,21 @@ mod tests {
 
     #[test]
     fn what_is_counted_stands_on_the_page() {
-        let metrics = Metrics::start();
+        Metrics::start();
         count_message("test");
-        count_refusal("test");
+        count_refusal("test", "rude");
         count_overflow("test");
         count_commit(3, Duration::from_millis(3));
-        let mut connection = Counted::new(Transport::Polling(9));
-        connection.change(Transport::SocketIo(9));
         let page = Metrics::start().render();
         for line in [
             "# HELP klatsch_messages_total messages posted, by dialect",
             "klatsch_messages_total{dialect=\"test\"} 1",
-            "klatsch_refusals_total{code=\"test\"} 1",
+            "klatsch_refusals_total{by=\"test\",code=\"rude\"} 1",
             "klatsch_sink_overflows_total{dialect=\"test\"} 1",
-            "klatsch_connections{transport=\"polling\",engine=\"9\"} 0",
-            "klatsch_connections{transport=\"websocket\",engine=\"9\"} 1",
             "# TYPE klatsch_log_commit_seconds histogram",
             "# TYPE klatsch_log_batch_entries histogram",
         ] {
             assert!(page.contains(line), "{page}\nlacks {line}");
         }
-        drop(connection);
-        let ended = "klatsch_connections{transport=\"websocket\",engine=\"9\"} 0";
-        assert!(metrics.render().contains(ended), "{}", metrics.render());
     }
 }

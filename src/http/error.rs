@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::domain::{Refusal, RefusalKind};
+use crate::telemetry;
 
 /// What a route answers.
 pub type Answer = Result<Success, Failure>;
@@ -120,8 +121,7 @@ impl From<Refusal> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let code = self.refusal.code();
-        metrics::counter!("klatsch_refusals_total", "by" => "neo_http", "code" => code)
-            .increment(1);
+        telemetry::count_refusal("neo_http", code);
         let mut body = json!({ "success": false, "message": self.refusal.to_string() });
         if self.refusal.kind() == RefusalKind::Unknown {
             // Only here does a client have to know more than the status says (RULINGS 74).

@@ -121,7 +121,7 @@ where
             let hold = connection.hold();
             let outcome = self.execute(intent).await;
             if let Err(refusal) = &outcome {
-                telemetry::count_refusal(refusal.code());
+                telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
             }
             waiting.extend(hold.release(|session| session.on_outcome(tag, outcome)));
         }
