@@ -130,6 +130,24 @@ async function together() {
   await online(ann, "Bob Ray").waitFor();
   await online(bob, "Ann Lee").waitFor();
 
+  say("a lost connection loses nothing and repeats nothing");
+  await bob.context().setOffline(true);
+  await bob.locator("#state", { hasText: "Connecting" }).waitFor();
+  await bob.getByLabel("Message", { exact: true }).fill("Written in a tunnel");
+  await bob.getByLabel("Message", { exact: true }).press("Enter");
+  await bob.locator("#log .waiting", { hasText: "Written in a tunnel" }).waitFor();
+  await ann.getByLabel("Message", { exact: true }).fill("Said meanwhile");
+  await ann.getByRole("button", { name: "Send", exact: true }).click();
+  await message(ann, "Said meanwhile").waitFor();
+  await bob.context().setOffline(false);
+  for (const page of [ann, bob]) {
+    for (const text of ["Said meanwhile", "Written in a tunnel"]) await message(page, text).waitFor();
+    const texts = await page.locator("#log .message p").allTextContents();
+    if (texts.slice(-2).join() !== "Said meanwhile,Written in a tunnel") throw new Error(`the end of the log is ${texts.slice(-3)}`);
+  }
+  // What the browser says of the lost connection is no complaint of the page.
+  complaints.splice(0, complaints.length, ...complaints.filter((line) => !line.includes("ERR_INTERNET_DISCONNECTED")));
+
   say("Ann sees Bob go offline, and what he misses reaches him when he is back");
   const token = await bob.evaluate(() => sessionStorage.getItem("klatsch.token"));
   await bob.goto("about:blank");
