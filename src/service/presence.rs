@@ -1,6 +1,8 @@
 //! Who is online: counting connections in and out, and telling those whom it concerns.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -8,6 +10,9 @@ use super::{Caller, Services};
 use crate::domain::{Event, Principal, Refusal, RefusalKind, Topic};
 use crate::hub::{Arrival, ConnectionId, Departure, Hub, News, Notice};
 use crate::store::{Store, StoreError};
+
+/// How much later refusals come that are too many.
+const REFUSED: Duration = Duration::from_secs(1);
 
 /// Tells of comings and goings, one after the other, so that nobody hears them swapped.
 #[derive(Clone, Debug)]
@@ -109,6 +114,14 @@ impl Services {
             hub.unsubscribe(connection, Topic::Login(was.login));
         }
         Ok(())
+    }
+
+    /// An address that was refused too often hears of it a second later; who brings good
+    /// credentials is never slowed down.
+    pub async fn slow_down_refused(&self, address: IpAddr) {
+        if self.auth().attempts.refused(address).is_err() {
+            tokio::time::sleep(REFUSED).await;
+        }
     }
 
     /// Lets a connection speak for nobody: it hears nothing any more, and the account is

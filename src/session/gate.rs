@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::Connection;
 use super::{Intent, Pace, Request, Session};
-use crate::domain::{Outcome, Reply};
+use crate::domain::{Credentials, Outcome, Reply};
 use crate::service::Services;
 use crate::telemetry;
 use crate::transport::{Close, Received, Transport};
@@ -127,16 +127,25 @@ where
         }
     }
 
-    async fn execute(&mut self, intent: Intent) -> Outcome {
+    async fn identify(&mut self, credentials: &Credentials) -> Outcome {
         let services = &self.gate.services;
+        let mut caller = services.identify(credentials, self.address).await?;
+        caller.connection = Some(self.connection.id());
+        services.bind(self.connection.id(), self.connection.caller(), &caller).await?;
+        self.connection.bind(caller);
+        self.transport.trust();
+        Ok(Reply::Identified(caller.principal))
+    }
+
+    async fn execute(&mut self, intent: Intent) -> Outcome {
+        let services = self.gate.services.clone();
         match intent {
             Intent::Identify(credentials) => {
-                let mut caller = services.identify(&credentials, self.address).await?;
-                caller.connection = Some(self.connection.id());
-                services.bind(self.connection.id(), self.connection.caller(), &caller).await?;
-                self.connection.bind(caller);
-                self.transport.trust();
-                Ok(Reply::Identified(caller.principal))
+                let identified = self.identify(&credentials).await;
+                if identified.is_err() {
+                    services.slow_down_refused(self.address).await;
+                }
+                identified
             }
             Intent::Forget => {
                 self.connection.unbind();
