@@ -43,6 +43,8 @@ pub struct Conversation {
     pub device_access: bool,
     /// The two ends of a direct conversation, the lower id first.
     pub pair: Option<(UserId, UserId)>,
+    /// Whether it has come into being: a direct conversation does with its first message.
+    pub shown: bool,
     /// Who made it.
     pub creator: Option<Principal>,
     /// When it was made.

@@ -107,6 +107,7 @@ pub(super) mod facts {
             description: String::new(),
             circle: Some(HOME),
             device_access: false,
+            shown: true,
             pair: None,
             creator: None,
             created: Timestamp::default(),

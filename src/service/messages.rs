@@ -18,7 +18,11 @@ impl Services {
     pub async fn post(&self, caller: &Caller, draft: Draft) -> Result<Posted, Refusal> {
         let standing = self.take_part(caller, draft.conversation).await?;
         let permit = policy::may_post(&standing)?;
-        Ok(self.log().append(permit, draft).await?)
+        let posted = self.log().append(permit, draft).await?;
+        if let (false, Principal::User(author)) = (standing.conversation.shown, caller.principal) {
+            self.store().appear(&standing.conversation, author).await?;
+        }
+        Ok(posted)
     }
 
     /// Everything that was touched after a change, each message once, as it is now.

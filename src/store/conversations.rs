@@ -44,6 +44,7 @@ pub(super) fn conversation(row: conversations::Model) -> Result<Conversation, St
         circle: row.circle_id.map(CircleId::new),
         device_access: row.device_access,
         pair: row.direct_low.map(UserId::new).zip(row.direct_high.map(UserId::new)),
+        shown: kind != Kind::Direct || row.shown_since.is_some(),
         creator: row.creator.map(|raw| Principal::from_db(raw, "conversations")).transpose()?,
         created: Timestamp::from_micros(row.created_at),
         updated: Timestamp::from_micros(row.updated_at),
@@ -180,7 +181,8 @@ impl Store {
         rows.iter()
             .filter_map(|row| {
                 let conversation = found.get(&row.conversation_id)?.clone();
-                Some(membership(row).map(|membership| (membership, conversation)))
+                let shown = conversation.shown;
+                shown.then(|| membership(row).map(|membership| (membership, conversation)))
             })
             .collect()
     }

@@ -92,6 +92,30 @@ impl Store {
         .await
     }
 
+    /// A direct conversation comes into being with its first message: the other end is told.
+    pub async fn appear(&self, conversation: &Conversation, by: UserId) -> Result<(), StoreError> {
+        let (id, now) = (conversation.id, self.clock().now());
+        let other = conversation.other_end(by).filter(|other| *other != by);
+        self.change(async |tx| {
+            let appeared = conversations::Entity::update_many()
+                .col_expr(conversations::Column::ShownSince, Expr::value(now.micros()))
+                .filter(conversations::Column::Id.eq(id.get()))
+                .filter(conversations::Column::ShownSince.is_null())
+                .exec(tx)
+                .await?;
+            self.forget_standings_of(id);
+            let told = other.filter(|_| appeared.rows_affected > 0).map(Principal::User);
+            let news = told.map_or_else(News::none, |other| {
+                changed_for(other, id, ConversationChange::Invited(other))
+            });
+            Ok(Changed { value: (), news })
+        })
+        .await?;
+        // Once more: who read the standing before the commit may have kept it.
+        self.forget_standings_of(id);
+        Ok(())
+    }
+
     /// The direct conversation of two users, which is made if it is not there. Nobody is
     /// told before somebody writes in it.
     pub async fn open_direct(

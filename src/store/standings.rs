@@ -194,6 +194,7 @@ mod tests {
             description: String::new(),
             circle: None,
             device_access: false,
+            shown: true,
             pair: None,
             creator: None,
             created: Timestamp::default(),

@@ -62,6 +62,7 @@ pub(crate) fn conversation() -> Conversation {
         description: String::new(),
         circle: Some(CircleId::new(2)),
         device_access: false,
+        shown: true,
         pair: None,
         creator: Some(Principal::User(ann().id)),
         created: Timestamp::from_secs(1_539_248_400),
