@@ -125,13 +125,15 @@ impl Services {
         address: IpAddr,
     ) -> Result<String, Refusal> {
         let found = self.store().find_password(email).await?;
+        let proven = found.as_ref().and_then(|(_, stored)| stored.clone()).unwrap_or_default();
         let user = self.prove(email, found, password, address).await?;
         if !user.active {
             return Err(Refusal::new(RefusalKind::Inactive, "the account is not active"));
         }
         let principal = Principal::User(user.id);
         let expires = self.auth().tokens.expiry(principal);
-        let login = self.store().start_login(principal, expires).await?;
+        let login = self.store().start_proven_login(principal, expires, &proven).await?;
+        let login = login.ok_or_else(wrong_password)?;
         self.tell_circles(&user, CircleChange::Connected).await?;
         Ok(self.auth().tokens.issue(principal, login, expires))
     }
@@ -153,7 +155,7 @@ impl Services {
         let right = self.auth().prove(attempt, password).await.map_err(too_often)?;
         let user = user.ok_or_else(|| Refusal::not_found("there is no such account"))?;
         if !right {
-            return Err(Refusal::new(RefusalKind::WrongPassword, "the password is wrong"));
+            return Err(wrong_password());
         }
         Ok(user)
     }
@@ -286,7 +288,10 @@ impl Services {
             }
             conversations = both;
         }
-        let medias = store.list_medias(MediaOwner::User(id), None).await?;
+        // Files are for those in one circle alone, as when they are fetched.
+        let near = own || store.share_circle(caller.principal, account).await?;
+        let medias =
+            if near { store.list_medias(MediaOwner::User(id), None).await? } else { vec![] };
         Ok(Profile { user, circles, invites, conversations, medias })
     }
 
@@ -324,6 +329,10 @@ fn person_name(key: &str, name: String) -> Result<String, Refusal> {
 /// A text that its column would not hold.
 pub(super) fn too_long(key: &str, limit: usize) -> Refusal {
     Refusal::malformed(format!("{key} may have at most {limit} characters"))
+}
+
+pub(super) fn wrong_password() -> Refusal {
+    Refusal::new(RefusalKind::WrongPassword, "the password is wrong")
 }
 
 fn email_taken() -> Refusal {

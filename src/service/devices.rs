@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::accounts::{too_often, unhashed, user_of};
+use super::accounts::{too_often, unhashed, user_of, wrong_password};
 use super::circles::{check_title, unknown_circle};
 use super::{Caller, Services, found};
 use crate::auth::{Account, Attempt};
@@ -41,13 +41,14 @@ impl Services {
         password: String,
         address: IpAddr,
     ) -> Result<String, Refusal> {
-        let device = self.prove_device(username, password, address).await?;
+        let (device, proven) = self.prove_device(username, password, address).await?;
         if !device.activated {
             return Err(Refusal::new(RefusalKind::Inactive, "the device is not activated"));
         }
         let principal = Principal::Device(device.id);
         let expires = self.auth().tokens.expiry(principal);
-        let login = self.store().start_login(principal, expires).await?;
+        let login = self.store().start_proven_login(principal, expires, &proven).await?;
+        let login = login.ok_or_else(wrong_password)?;
         self.tell_circle_of(&device, CircleChange::DeviceConnected(device.id)).await;
         Ok(self.auth().tokens.issue(principal, login, expires))
     }
@@ -57,20 +58,16 @@ impl Services {
         username: &str,
         password: String,
         address: IpAddr,
-    ) -> Result<Device, Refusal> {
+    ) -> Result<(Device, String), Refusal> {
         let found = self.store().find_device_by_username(username).await?;
-        let (device, stored) =
-            found.map_or((None, None), |(device, stored)| (Some(device), Some(stored)));
-        let account = device.as_ref().map_or(Account::Unknown(username), |device| {
+        let account = found.as_ref().map_or(Account::Unknown(username), |(device, _)| {
             Account::Known(Principal::Device(device.id))
         });
+        let stored = found.as_ref().map(|(_, stored)| stored.clone());
         let attempt = Attempt { account, address, stored };
         let right = self.auth().prove(attempt, password).await.map_err(too_often)?;
-        let device = device.ok_or_else(unknown_device)?;
-        if !right {
-            return Err(Refusal::new(RefusalKind::WrongPassword, "the password is wrong"));
-        }
-        Ok(device)
+        let found = found.ok_or_else(unknown_device)?;
+        if right { Ok(found) } else { Err(wrong_password()) }
     }
 
     /// Ends the login by which a device asks.
@@ -97,7 +94,7 @@ impl Services {
         new: String,
         address: IpAddr,
     ) -> Result<(), Refusal> {
-        let device = self.prove_device(username, previous, address).await?;
+        let (device, _) = self.prove_device(username, previous, address).await?;
         self.check_password(&new)?;
         let hash = self.auth().passwords.hash(new).await.map_err(|error| unhashed(&error))?;
         found(self.store().set_device_password(device.id, hash).await?, unknown_device)

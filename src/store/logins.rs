@@ -65,6 +65,43 @@ impl Store {
         self.insert_login(Principal::User(user), BROWSER, expires, Some(hashes)).await
     }
 
+    /// A login by password: begins only while the account may be used and has the password
+    /// that was proven, which takes a while.
+    pub async fn start_proven_login(
+        &self,
+        principal: Principal,
+        expires: Timestamp,
+        proven: &str,
+    ) -> Result<Option<LoginId>, StoreError> {
+        let kind = match principal {
+            Principal::User(_) => TOKEN,
+            Principal::Device(_) => DEVICE,
+        };
+        let row = self.login_row(principal, kind, expires, None);
+        self.write(async |tx| {
+            let stored = match principal {
+                Principal::User(id) => users::Entity::find_by_id(id.get())
+                    .filter(users::Column::DeletedAt.is_null())
+                    .filter(users::Column::IsActive.eq(true))
+                    .one(tx)
+                    .await?
+                    .and_then(|row| row.password_hash),
+                Principal::Device(id) => devices::Entity::find_by_id(id.get())
+                    .filter(devices::Column::Live.eq(1))
+                    .filter(devices::Column::Activated.eq(true))
+                    .one(tx)
+                    .await?
+                    .map(|row| row.password_hash),
+            };
+            if stored.as_deref() != Some(proven) {
+                return Ok(None);
+            }
+            let login = logins::Entity::insert(row).exec(tx).await?;
+            Ok(Some(LoginId::new(login.last_insert_id)))
+        })
+        .await
+    }
+
     async fn insert_login(
         &self,
         principal: Principal,
@@ -72,7 +109,19 @@ impl Store {
         expires: Timestamp,
         hashes: Option<BrowserHashes>,
     ) -> Result<LoginId, StoreError> {
-        let row = logins::ActiveModel {
+        let row = self.login_row(principal, kind, expires, hashes);
+        let insert = async |tx: &Tx| Ok(logins::Entity::insert(row).exec(tx).await?);
+        Ok(LoginId::new(self.write(insert).await?.last_insert_id))
+    }
+
+    fn login_row(
+        &self,
+        principal: Principal,
+        kind: i16,
+        expires: Timestamp,
+        hashes: Option<BrowserHashes>,
+    ) -> logins::ActiveModel {
+        logins::ActiveModel {
             principal: Set(principal.to_db()),
             kind: Set(kind),
             session_hash: Set(hashes.map(|(session, _)| session.to_vec())),
@@ -80,9 +129,7 @@ impl Store {
             created_at: Set(self.clock().now().micros()),
             expires_at: Set(expires.micros()),
             ..Default::default()
-        };
-        let insert = async |tx: &Tx| Ok(logins::Entity::insert(row).exec(tx).await?);
-        Ok(LoginId::new(self.write(insert).await?.last_insert_id))
+        }
     }
 
     /// How an account and one of its logins stand now; none if there is no such account.

@@ -5,6 +5,7 @@ use axum::http::{Request, header};
 use klatsch::domain::{CircleId, ConversationId, LoginId, Principal, Topic, UserId};
 use serde_json::{Value, json};
 
+use super::support::databases;
 use super::support::house::House;
 
 const NOBODY: &str = "nobody@example.org";
@@ -620,6 +621,77 @@ async fn a_device_is_set_up_used_and_removed() {
     assert!(house.post("/device/info", json!({ "device_token": token })).await.is_failure(404));
     let info = house.post("/circle/info", json!({"token": ann, "circle_id": home})).await;
     assert_eq!(info.body["content"]["device"], json!({}));
+}
+
+#[tokio::test]
+async fn the_same_happens_on_every_database() {
+    for database in databases::each().await {
+        let name = database.name;
+        let house = House::on(database, |settings| settings.neo.device_purchase = true).await;
+        let (ann, bob) = (house.person("ann").await, house.person("bob").await);
+        let admin = house.administrator("root").await;
+        let home = house.circle(&ann, &[&bob]).await;
+        let hears = house.ear(&[circle(home)]);
+        let twice = json!({"token": ann, "circle_id": home, "email": "root@example.org"});
+        assert_eq!(house.post("/circle/invite", twice.clone()).await.status, 200, "{name}");
+        assert!(house.post("/circle/invite", twice).await.is_failure(400), "{name}");
+        let same = json!({
+            "email": "ANN@example.org", "password": "secret", "first_name": "", "last_name": "",
+            "birthday": "1990-12-25",
+        });
+        assert!(house.post("/account/create", same).await.is_failure(409), "{name}");
+        let like =
+            house.post("/account/login", json!({"email": "an_@example.org", "password": "x"}));
+        assert!(like.await.is_failure(404), "{name}");
+        let bought = house.post("/device/buy", json!({"token": ann, "circle_id": home})).await;
+        assert_eq!(bought.status, 200, "{name} {bought:?}");
+        assert!(
+            house
+                .post("/device/buy", json!({"token": ann, "circle_id": home}))
+                .await
+                .is_failure(409),
+            "{name}"
+        );
+        hears.heard();
+        let kick = json!({"token": ann, "circle_id": home, "email": "bob@example.org"});
+        assert_eq!(house.post("/circle/kick", kick).await.status, 200, "{name}");
+        let token = house.log_in("bob").await;
+        let password = json!({
+            "token": token, "email": "bob@example.org", "previous_password": "secret",
+            "new_password": "another",
+        });
+        assert_eq!(house.post("/account/modify/password", password).await.status, 200, "{name}");
+        assert!(house.post("/user/info", json!({ "token": bob })).await.is_failure(401), "{name}");
+        assert_eq!(
+            house.post("/account/logout", json!({ "token": token })).await.status,
+            200,
+            "{name}"
+        );
+        let delete = json!({"token": admin, "circle_id": home});
+        assert_eq!(house.post("/admin/circle/delete", delete).await.status, 200, "{name}");
+        let told = [format!("circle {home}: kick bob by ann"), format!("circle {home}: Deleted")];
+        assert_eq!(hears.heard(), told, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_under_way_does_not_outlive_the_password_it_was_begun_with() {
+    let house = House::open().await;
+    let token = house.person("ann").await;
+    let (_, proven) =
+        house.store.find_password("ann@example.org").await.expect("read").expect("there");
+    let proven = proven.expect("a hash");
+    let ann = Principal::User(UserId::new(1));
+    let later = house.clock.now().plus_secs(60);
+    let begun = house.store.start_proven_login(ann, later, &proven).await.expect("written");
+    assert!(begun.is_some());
+    let body = json!({
+        "token": token, "email": "ann@example.org", "previous_password": "secret",
+        "new_password": "another",
+    });
+    assert_eq!(house.post("/account/modify/password", body).await.status, 200);
+    let late = house.store.start_proven_login(ann, later, &proven).await.expect("written");
+    assert_eq!(late, None);
 }
 
 #[tokio::test]

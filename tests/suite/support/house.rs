@@ -47,11 +47,15 @@ impl House {
 
     /// One that is set up otherwise.
     pub(crate) async fn with(set: impl FnOnce(&mut Settings)) -> Self {
+        Self::on(sqlite(), set).await
+    }
+
+    /// One on a given database.
+    pub(crate) async fn on(database: Database, set: impl FnOnce(&mut Settings)) -> Self {
         let dir = tempfile::tempdir().expect("a directory can be made");
-        let mut settings = Settings::default();
-        settings.data_dir = dir.path().to_owned();
+        let data_dir = dir.path().to_owned();
+        let mut settings = Settings { data_dir, ..Settings::default() };
         set(&mut settings);
-        let database = sqlite();
         // A held clock, so that windows of failed logins do not depend on the machine.
         let clock = Clock::held_at(Timestamp::from_secs(1_539_248_400));
         let options = klatsch::store::Options::at(&database.url);
