@@ -91,8 +91,11 @@ pub(super) async fn find_message(
     Ok(Some(message))
 }
 
-/// Puts their files to messages.
+/// Puts their files to messages, instead of those that may be there.
 async fn attach(db: &impl ConnectionTrait, messages: &mut [Message]) -> Result<(), StoreError> {
+    for message in messages.iter_mut() {
+        message.medias.clear();
+    }
     let places: HashMap<_, _> = messages
         .iter()
         .enumerate()
