@@ -28,7 +28,7 @@ pub(crate) struct House {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     _database: Database,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What was answered.
@@ -92,7 +92,12 @@ impl House {
             Arc::new(|| "klatsch_up 1\n".to_owned()),
         );
         let router = layers::around(http::router(web), &settings.http);
-        Self { router, store, clock, _database: database, _dir: dir }
+        Self { router, store, clock, _database: database, dir }
+    }
+
+    /// Where files lie.
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Sends a request as it is.
