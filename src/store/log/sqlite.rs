@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement, params};
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::sync::{mpsc, oneshot};
 
@@ -17,6 +17,13 @@ use super::plan::{Head, Key, Numbered, Plan, conversations};
 use crate::store::counters::MESSAGES;
 use crate::store::error::{constraint_of_columns, is_transient_sqlite};
 use crate::store::{Durability, StoreError};
+
+const INSERT: &str = "INSERT INTO messages (id, conversation_id, seq, revision, shown, sender, link_id, \
+    client_key, kind, text, smile_id, media_count, awaited, created_at) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+
+const SET_HEAD: &str =
+    "UPDATE conversation_heads SET last_seq = ?2, last_revision = ?3 WHERE conversation_id = ?1";
 
 /// What the thread is asked to store.
 pub(super) struct Job {
@@ -141,16 +148,18 @@ fn insert(db: &Connection, rows: &[&NewRow], look_up: bool) -> Result<Vec<Outcom
     let known = if look_up { find_known(db, rows).map_err(fault)? } else { HashMap::new() };
     let mut plan = Plan::new(rows, &heads, &known);
     plan.set_ids(draw(db, plan.fresh.len()).map_err(fault)?..);
+    // Held for the whole batch: finding it again in the cache for each row would cost as much as binding it.
+    let mut insert = db.prepare_cached(INSERT).map_err(fault)?;
     for message in &mut plan.fresh {
-        insert_message(db, message).map_err(fault)?;
+        insert_message(&mut insert, message).map_err(fault)?;
         for (position, media) in message.row.medias.iter().enumerate() {
             insert_media(db, message, position, media).map_err(fault)?;
             message.medias.push(db.last_insert_rowid());
         }
     }
+    let mut set_head = db.prepare_cached(SET_HEAD).map_err(fault)?;
     for (conversation, head) in &plan.heads {
-        let sql = "UPDATE conversation_heads SET last_seq = ?2, last_revision = ?3 WHERE conversation_id = ?1";
-        execute(db, sql, params![conversation, head.seq, head.revision])?;
+        set_head.execute(params![conversation, head.seq, head.revision]).map_err(fault)?;
     }
     Ok(plan.outcomes())
 }
@@ -209,14 +218,9 @@ fn draw(db: &Connection, n: usize) -> rusqlite::Result<i64> {
     Ok(last - n + 1)
 }
 
-fn insert_message(db: &Connection, message: &Numbered<'_>) -> rusqlite::Result<()> {
+fn insert_message(insert: &mut Statement<'_>, message: &Numbered<'_>) -> rusqlite::Result<()> {
     let row = message.row;
-    db.prepare_cached(
-        "INSERT INTO messages (id, conversation_id, seq, revision, shown, sender, link_id, \
-         client_key, kind, text, smile_id, media_count, awaited, created_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-    )?
-    .execute(params![
+    insert.execute(params![
         message.id,
         row.conversation,
         message.seq,
