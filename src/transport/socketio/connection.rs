@@ -26,7 +26,7 @@ use crate::transport::Close;
 /// How long a client that polls may take to fetch the last words.
 const LAST_POLL: Duration = Duration::from_secs(1);
 /// How long a WebSocket may take to write the last words.
-const LAST_WRITE: Duration = Duration::from_secs(5);
+pub(super) const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// One connection, as its handlers, its session and the HTTP side see it.
 #[derive(Debug)]
@@ -118,11 +118,18 @@ impl Connection {
         for line in &lines {
             line.wire.finish();
         }
-        let connection = self.clone();
         let patience = if lines.is_empty() { LAST_POLL } else { LAST_WRITE };
+        // Keeps nothing: what is gone by then has ended well.
+        let lines: Vec<_> = lines.iter().map(Arc::downgrade).collect();
+        let connection = Arc::downgrade(self);
         spawn(async move {
             tokio::time::sleep(patience).await;
-            connection.cut();
+            for line in lines.iter().filter_map(Weak::upgrade) {
+                line.wire.cut();
+            }
+            if let Some(connection) = connection.upgrade() {
+                connection.cut();
+            }
         });
     }
 

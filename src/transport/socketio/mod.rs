@@ -35,7 +35,7 @@ use engineioxide::service::NotFoundService;
 use socketioxide::{ParserConfig, SocketIoBuilder, service::SocketIoService};
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use self::{reception::Reception, registry::Registry};
+use self::{connection::LAST_WRITE, reception::Reception, registry::Registry};
 use super::Close;
 
 /// No reply to a poll is ever cut in two below this, for the second part would be lost if the
@@ -147,15 +147,19 @@ impl SocketIo {
     }
 
     /// Takes no further sessions, and ends all connections one by one within `time`, so that
-    /// not all clients come back in the same instant.
+    /// not all clients come back in the same instant. Returns when the last words are written.
     pub async fn drain(&self, time: Duration) {
         self.shared.is_draining.store(true, Ordering::SeqCst);
         let connections = self.shared.registry.connections();
         let pause = time.checked_div(u32::try_from(connections.len()).unwrap_or(u32::MAX));
         for connection in connections {
             connection.close(Close::Shutdown, || {});
+            drop(connection);
             tokio::time::sleep(pause.unwrap_or_default()).await;
         }
+        // Whoever has not gone by then has been cut off.
+        let patience = LAST_WRITE + Duration::from_secs(1);
+        let _ = tokio::time::timeout(patience, self.shared.registry.emptied()).await;
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use socketioxide::socket::Sid;
+use tokio::sync::Notify;
 
 use super::{connection::Connection, heartbeat::HeartbeatReader};
 use crate::transport::wire::{Tap, Wire};
@@ -18,6 +19,7 @@ use crate::transport::wire::{Tap, Wire};
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     entries: Mutex<HashMap<Sid, Entry>>,
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +70,20 @@ impl Registry {
             if entry.is_vacant() {
                 entries.remove(&sid);
             }
+        }
+        if entries.is_empty() {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until nothing is left.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.entries.lock().is_empty() {
+                return;
+            }
+            emptied.await;
         }
     }
 }

@@ -146,6 +146,8 @@ async fn a_server_that_goes_down_takes_leave_of_all_and_welcomes_nobody() {
     let before = tokio::time::Instant::now();
     server.io.drain(Duration::from_millis(500)).await;
     assert!(before.elapsed() >= Duration::from_millis(400));
+    assert!(before.elapsed() < Duration::from_secs(5));
+    assert_eq!(server.io.connections(), 0);
     for client in &mut clients {
         let reason = client.life("disconnect").await.remove(0);
         assert_ne!(reason, "io server disconnect", "{} would not come back", client.name);
