@@ -185,10 +185,7 @@ fn message(argument: &Argument<'_>, manners: &NeoManners) -> Result<(Asked, Inte
 
 /// The announced name of a file; what is not a text is taken as it is written (NEO 6.5).
 fn file_name(value: &Value) -> String {
-    match value {
-        Value::String(name) => name.clone(),
-        other => other.to_string(),
-    }
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn forward(argument: &Argument<'_>) -> Result<Command, Refusal> {
@@ -236,10 +233,8 @@ impl<'a> Argument<'a> {
     }
 
     fn text(&self, key: &'static str) -> Result<String, Refusal> {
-        match self.required(key)? {
-            Value::String(text) => Ok(text.clone()),
-            _ => Err(mistyped(key, "a text")),
-        }
+        let text = self.required(key)?.as_str();
+        text.map(str::to_owned).ok_or_else(|| mistyped(key, "a text"))
     }
 
     fn id(&self, key: &'static str) -> Result<i64, Refusal> {
@@ -262,12 +257,13 @@ impl<'a> Argument<'a> {
 
     /// A boolean, or one of the texts that an old server made of them.
     fn truth(&self, key: &'static str) -> Result<bool, Refusal> {
-        match self.required(key)? {
-            Value::Bool(truth) => Ok(*truth),
-            Value::String(text) if text == "True" || text == "true" => Ok(true),
-            Value::String(text) if text == "False" || text == "false" => Ok(false),
-            _ => Err(mistyped(key, "true or false")),
-        }
+        let value = self.required(key)?;
+        let truth = value.as_bool().or_else(|| match value.as_str()? {
+            "True" | "true" => Some(true),
+            "False" | "false" => Some(false),
+            _ => None,
+        });
+        truth.ok_or_else(|| mistyped(key, "true or false"))
     }
 
     /// The whole argument, exactly as it was sent.
@@ -292,13 +288,9 @@ fn number(value: &Value, key: &str) -> Result<i64, Refusal> {
 
 /// An integer from zero on, below 2^53, or its digits in a text.
 fn whole(value: &Value, key: &str) -> Result<i64, Refusal> {
-    let read = match value {
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) if text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit()) => {
-            text.parse().ok()
-        }
-        _ => None,
-    };
+    let digits = |text: &&str| text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit());
+    let written = || value.as_str().filter(digits)?.parse().ok();
+    let read = value.as_i64().or_else(written);
     read.filter(|number| (0..1 << 53).contains(number))
         .ok_or_else(|| mistyped(key, "an integer from 0 on"))
 }

@@ -93,12 +93,11 @@ fn posting(tag: Tag, files: bool, posted: &Posted) -> Vec<Frame> {
 
 fn page_answer(asked: Asked, page: &Page) -> Value {
     let messages: Vec<_> = page.messages.iter().map(neo::message_entry).collect();
-    match asked {
-        Asked::Sync => json!({
-            "success": true, "messages": messages, "revision": page.revision, "more": page.more,
-        }),
-        _ => json!({ "success": true, "messages": messages, "more": page.more }),
+    let mut answer = json!({ "success": true, "messages": messages, "more": page.more });
+    if asked == Asked::Sync {
+        answer["revision"] = json!(page.revision);
     }
+    answer
 }
 
 fn server(server: &IceServer) -> Value {
