@@ -226,7 +226,7 @@ mod tests {
     #[tokio::test]
     async fn everybody_in_a_full_house_hears_everything_in_order() {
         let hub = Hub::default();
-        let ears: Vec<_> = (0..STRIDE * 3 + 1).map(|_| Arc::new(Ear::default())).collect();
+        let ears: Vec<_> = (0..=STRIDE * 3).map(|_| Arc::new(Ear::default())).collect();
         for ear in &ears {
             let id = hub.attach(Arc::clone(ear) as Arc<dyn Listener>);
             hub.subscribe(id, CIRCLE);

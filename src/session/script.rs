@@ -86,7 +86,7 @@ where
 
     /// The connection no longer speaks for anybody.
     #[track_caller]
-    pub(crate) fn is_unbound(self) -> Self {
+    pub(crate) fn ends_unbound(self) -> Self {
         assert!(self.unbound);
         self
     }

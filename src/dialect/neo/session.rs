@@ -147,12 +147,10 @@ impl NeoSession {
     }
 
     fn is_own_mark(&self, event: &Event) -> bool {
-        match event {
-            Event::ReceiptAdvanced { conversation, reader, up_to, .. } => {
-                self.who == Some(reader.principal()) && self.marked == Some((*conversation, *up_to))
-            }
-            _ => false,
-        }
+        let Event::ReceiptAdvanced { conversation, reader, up_to, .. } = event else {
+            return false;
+        };
+        self.who == Some(reader.principal()) && self.marked == Some((*conversation, *up_to))
     }
 }
 

@@ -354,6 +354,6 @@ fn the_end_of_a_login_unbinds_and_the_connection_stays() {
     Script::open(session())
         .event(Event::LoginEnded { login: LoginId::new(1), deactivated: false })
         .client_reads([])
-        .is_unbound()
+        .ends_unbound()
         .client_reads([]);
 }
