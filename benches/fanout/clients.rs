@@ -95,8 +95,9 @@ impl Crowd {
                 format!("42{}", json!(["message", { "conversation_id": id, "text_message": text }]))
             }
             // The bytes that our server's event has, so that all carry the same load.
-            (Wire::SocketIo, None) => format!("42{}", json!(["message", event(&text)])),
-            (Wire::Bare, _) => format!("42{}", json!(["message", event(&text)])),
+            (Wire::SocketIo, None) | (Wire::Bare, _) => {
+                format!("42{}", json!(["message", event(&text)]))
+            }
         }
     }
 }

@@ -75,11 +75,11 @@ async fn upgrade(State(room): State<Room>, upgrade: WebSocketUpgrade) -> axum::r
 }
 
 async fn converse(room: Room, mut socket: WebSocket) {
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Utf8Bytes>();
+    let (sender, mut queue) = mpsc::unbounded_channel::<Utf8Bytes>();
     room.lock().unwrap().push(sender);
     loop {
         tokio::select! {
-            text = receiver.recv() => {
+            text = queue.recv() => {
                 let Some(text) = text else { return };
                 if socket.send(Message::Text(text)).await.is_err() {
                     return;
