@@ -183,7 +183,7 @@ async fn a_group_begins_with_its_first_message_and_its_two_members() {
         let message = world.message(posted.message).await;
         assert_eq!(message.link, Some(members[0].0.link));
         assert_eq!((message.seq, message.revision), (Seq::new(1), Revision::new(1)));
-        assert_eq!(message.place.map(Place::get), Some(message.id.get()));
+        assert_eq!(message.place.map(klatsch::domain::Place::get), Some(message.id.get()));
         // The log goes on where the first message left off.
         let next = world.post(&world.bob, id, "second", &[]).await;
         assert_eq!((next.seq.get(), next.revision.get()), (2, 2), "{}", database.name);
@@ -467,7 +467,7 @@ async fn a_message_is_complete_with_its_last_file_however_that_ends() {
         world.fill(&world.ann, posted.message, files[0]).await;
         let message = world.message(posted.message).await;
         assert_ne!(message.medias[0].file, before, "replaced bytes have another name");
-        assert_eq!(message.place.map(Place::get), Some(place));
+        assert_eq!(message.place.map(klatsch::domain::Place::get), Some(place));
         assert_eq!(ear.heard(), ["edited r7"]);
 
         world.remove(&world.ann, posted.message).await;
