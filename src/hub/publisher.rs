@@ -88,6 +88,11 @@ impl News {
         self
     }
 
+    /// What there is to tell.
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.parts.iter().flat_map(|(_, notices)| notices).map(|notice| &notice.event)
+    }
+
     /// Everything of `other` behind what is here.
     pub fn append(&mut self, mut other: Self) {
         self.parts.append(&mut other.parts);

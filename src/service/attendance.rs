@@ -73,7 +73,7 @@ impl Services {
         caller: &Caller,
         conversation: ConversationId,
     ) -> Result<(), Refusal> {
-        policy::may_join(&*self.take_part(caller, conversation).await?).map(drop)
+        policy::may_join(&*self.take_part_now(caller, conversation).await?).map(drop)
     }
 
     async fn require_sight(&self, caller: &Caller, circle: CircleId) -> Result<(), Refusal> {

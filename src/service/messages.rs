@@ -97,6 +97,17 @@ impl Services {
         self.standing_in(caller, conversation).await
     }
 
+    /// The same, as the database has it now.
+    pub(super) async fn take_part_now(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+    ) -> Result<Arc<Standing>, Refusal> {
+        // What is looked up now is what is known afterwards.
+        self.store().standing_now(caller.principal, conversation).await?;
+        self.take_part(caller, conversation).await
+    }
+
     /// How somebody stands to a conversation: over HTTP right now, over a live connection
     /// perhaps as it was a moment ago.
     pub(super) async fn standing_in(

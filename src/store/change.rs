@@ -6,6 +6,7 @@
 use tokio::time::timeout_at;
 
 use super::{Store, StoreError, Tx};
+use crate::domain::Event;
 use crate::hub::News;
 
 /// What a transaction did, and what there is to tell of it.
@@ -35,6 +36,12 @@ impl Store {
             let mut turn =
                 timeout_at(deadline, self.turn()).await.map_err(|_| StoreError::TooSlow)?;
             let Changed { value, news } = turn.write_until(deadline, work).await?;
+            // Before anybody is put out: who joins meanwhile must not be let in by what was.
+            for event in news.events() {
+                if let Event::ConversationChanged { conversation, .. } = event {
+                    self.forget_standings_of(*conversation);
+                }
+            }
             (value, self.publishers().hand_over(news))
         };
         published.wait().await;

@@ -5,7 +5,7 @@
 
 use entity::{conversation_heads, medias, message_changes, messages};
 use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::messages::find_message;
 use super::{Changed, Store, StoreError, Tx};
@@ -73,15 +73,12 @@ pub(super) async fn note(
     Ok(())
 }
 
-/// A message that can still be changed.
-///
-/// It is read for a second time once its conversation's head is locked by [`note`]; a
-/// single node needs no more than its write turn.
+/// A message that can still be changed; other nodes wait until this transaction has done so.
 pub(super) async fn changeable(
     tx: &Tx,
     id: MessageId,
 ) -> Result<Option<messages::Model>, StoreError> {
-    let row = messages::Entity::find_by_id(id.get()).one(tx).await?;
+    let row = messages::Entity::find_by_id(id.get()).lock_exclusive().one(tx).await?;
     Ok(row.filter(|row| row.deleted_at.is_none()))
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use klatsch::domain::{
     Access, CircleId, Conversation, ConversationId, Dialect, Draft, Email, Event, Kind, MediaId,
     Message, MessageId, MessageKind, Posted, Principal, Revision, Role, Seq, Text, Topic, User,
@@ -168,6 +169,41 @@ impl Listener for Ear {
         };
         self.0.lock().push(note);
     }
+}
+
+/// Looks up, while it hears of a change, whether somebody still seems to take part.
+struct Suspicious {
+    store: Store,
+    who: Principal,
+    deceived: Mutex<Option<bool>>,
+}
+
+impl Listener for Suspicious {
+    fn offer(&self, delivery: &Arc<Delivery>) {
+        if let Event::ConversationChanged { conversation, .. } = delivery.event() {
+            // What is remembered is there at once; what has to be read is not.
+            let known = self.store.standing(self.who, *conversation).now_or_never();
+            let standing = known.and_then(Result::ok).flatten();
+            *self.deceived.lock() = Some(standing.is_some_and(|known| known.takes_part()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_put_out_is_forgotten_before_anybody_hears_of_it() {
+    let database = databases::sqlite();
+    let world = World::on(&database).await;
+    let (id, _) = world.group().await;
+    let who = World::principal(&world.bob);
+    let deceived = Mutex::new(None);
+    let ear = Arc::new(Suspicious { store: world.store.clone(), who, deceived });
+    let connection = world.store.hub().attach(Arc::clone(&ear) as Arc<dyn Listener>);
+    world.store.hub().subscribe(connection, Topic::Conversation(id));
+    assert!(world.standing(&world.bob, id).await.takes_part());
+    let seat = world.store.find_seat(id, world.bob.id).await.unwrap();
+    let kick = policy::may_kick(&*world.standing(&world.ann, id).await, world.bob.id, seat);
+    assert!(world.store.kick(kick.unwrap()).await.unwrap());
+    assert_eq!(*ear.deceived.lock(), Some(false));
 }
 
 #[tokio::test]
