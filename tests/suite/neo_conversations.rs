@@ -491,7 +491,7 @@ async fn the_device_is_let_in_and_out() {
     ];
     for (path, body, told) in table {
         assert_eq!(scene.post(path, body).await.status, 200);
-        assert_eq!(room.heard(), std::slice::from_ref(&told), "{path}");
+        assert_eq!(room.heard(), std::slice::from_ref(told), "{path}");
     }
     scene.refuses("/conversation/device/set", vec![(by_device, 403)]).await;
 }
