@@ -2,11 +2,12 @@
 //! and everybody who listens has had an offer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use super::{Batch, BatchWriter, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed};
@@ -21,6 +22,8 @@ use crate::telemetry;
 
 /// Entries that may wait; more is refused at once.
 const WAITING: usize = 8192;
+/// How much later than its deadline an entry may be answered.
+const GRACE: Duration = Duration::from_secs(1);
 /// Entries of one transaction.
 const ROWS: usize = 1024;
 /// Bytes of one transaction.
@@ -92,8 +95,12 @@ impl Log {
         let (answer, answered) = oneshot::channel();
         let pending = Pending { row: row.clone(), sender, dialect, answer };
         self.entries.try_send(Entry::Post(Box::new(pending))).map_err(|_| StoreError::TooSlow)?;
-        // The writer answers everything it takes; if it is gone, nobody knows.
-        let stored = answered.await.map_err(|_| StoreError::OutcomeUnknown(None))?;
+        // The writer answers everything it takes, and in time unless the disk hangs without a
+        // word; otherwise nobody knows.
+        let stored = timeout_at(row.deadline + GRACE, answered)
+            .await
+            .map_err(|_| StoreError::OutcomeUnknown(None))?
+            .map_err(|_| StoreError::OutcomeUnknown(None))?;
         let (placed, published) = stored.map_err(StoreError::from)?;
         published.wait().await;
         self.posted(&row, placed).await
