@@ -801,6 +801,26 @@ async fn bringing_a_file_is_refused_where_it_must_be() {
 }
 
 #[tokio::test]
+async fn a_large_file_comes_and_goes_unchanged() {
+    let scene = Scene::set().await;
+    let (_, medias) = scene.send(&scene.ann, "", json!(["film.bin"])).await;
+    let film: Vec<u8> = (0..5_000_001_u32).map(|n| (n % 251) as u8).collect();
+    let done = upload(&scene.house, &scene.ann, medias[0], "film.bin", &film).await;
+    assert_eq!(done.status, 200, "{done:?}");
+    let request = Request::get(format!("/media/file/{}", medias[0]));
+    let request = request.header(header::AUTHORIZATION, &scene.bob).body(Body::empty());
+    let response = scene.house.router.clone().oneshot(request.expect("a request")).await;
+    let body = response.expect("an answer").into_body();
+    assert!(to_bytes(body, 6 << 20).await.expect("a body") == film);
+    let ask = json!({"token": scene.bob, "media_id": medias[0]});
+    let data = scene.post("/media/retrieve", ask).await.text("data");
+    let (head, base64) = data.split_once(',').expect("a comma");
+    assert_eq!(head, "data:application/octet-stream;base64");
+    let bytes = data_encoding::BASE64.decode(base64.as_bytes()).expect("base64 in one piece");
+    assert!(bytes == film);
+}
+
+#[tokio::test]
 async fn a_replaced_file_has_another_name_and_a_deleted_one_none() {
     let scene = Scene::set().await;
     let house = &scene.house;

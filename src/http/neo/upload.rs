@@ -3,7 +3,7 @@
 //! Who may not bring the file is told before the first byte of it is read.
 
 use axum::extract::multipart::Field;
-use axum::extract::{FromRequest, Multipart, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -26,7 +26,7 @@ pub(super) async fn receive(
     answer(web, &media, request).await.into_response()
 }
 
-async fn answer(web: Web, media: &str, request: Request) -> Answer {
+async fn answer(web: Web, media: &str, mut request: Request) -> Answer {
     let address = client_address(request.extensions());
     let headers = request.headers();
     let caller = identity::header_caller(&web, Who::Either, headers, address).await?;
@@ -37,6 +37,8 @@ async fn answer(web: Web, media: &str, request: Request) -> Answer {
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let announced = announced.map(|size| size.saturating_sub(ENVELOPE));
     let upload = web.services().begin_upload(&caller, media, announced).await?;
+    // The upload counts for itself; the extractor would stop at two mebibytes.
+    DefaultBodyLimit::disable().apply(&mut request);
     let multipart = Multipart::from_request(request, &web)
         .await
         .map_err(|_| Refusal::malformed("the body must be multipart/form-data"))?;
