@@ -466,28 +466,49 @@ async fn who_leaves_a_circle_leaves_its_conversations() {
     let house = House::open().await;
     let (ann, bob) = (house.person("ann").await, house.person("bob").await);
     let id = house.circle(&ann, &[&bob]).await;
-    let admin = house.administrator("root").await;
+    let first =
+        json!({"token": ann, "circle_id": id, "email": "bob@example.org", "text_message": "hi"});
+    let first = house.post("/message/first-message", first).await;
+    let conversation = ConversationId::new(first.body["conversation_id"].as_i64().expect("an id"));
+    let ear = house.ear(&[circle(id), Topic::Conversation(conversation)]);
+    let connection = ear.connection.lock().expect("attached");
+    let roster = house.store.hub().roster();
+    roster.arrive(Principal::User(UserId::new(2)), connection, 9).expect("room for one");
+
+    let kick = json!({"token": ann, "circle_id": id, "email": "bob@example.org"});
+    assert_eq!(house.post("/circle/kick", kick).await.status, 200);
+    let told = |what: &str, number: i64| format!("{what} {number}: kick bob by ann");
+    assert_eq!(ear.heard(), [told("circle", id), told("conversation", conversation.get())]);
+    // Bob's connection is out of both, and so is Bob.
+    let rename = json!({"token": ann, "circle_id": id, "name": "Without Bob"});
+    assert_eq!(house.post("/circle/update", rename).await.status, 200);
+    let rename = json!({"token": ann, "conversation_id": conversation, "conversation_name": "x"});
+    assert_eq!(house.post("/conversation/update", rename).await.status, 200);
+    assert_eq!(ear.heard(), Vec::<String>::new());
+    let look = json!({"token": bob, "conversation_id": conversation});
+    assert!(house.post("/conversation/info", look).await.is_failure(403));
+    let info = house.post("/user/info", json!({ "token": bob })).await;
+    assert_eq!(info.body["content"]["conversations"], json!([]));
+}
+
+#[tokio::test]
+async fn a_removed_circle_takes_everything_with_it() {
+    let house = House::open().await;
+    let (ann, admin) = (house.person("ann").await, house.administrator("root").await);
+    let id = house.circle(&ann, &[]).await;
     let wish = json!({"token": admin, "circle_id": id, "conversation_name": "Tea"});
     let made = house.post("/admin/conversation/create", wish).await;
     let conversation = ConversationId::new(made.body["content"]["id"].as_i64().expect("an id"));
-    let standing = house
-        .store
-        .standing(Principal::User(UserId::new(1)), conversation)
-        .await
-        .expect("read")
-        .expect("there");
-    assert!(!standing.takes_part());
     let ear = house.ear(&[circle(id), Topic::Conversation(conversation)]);
     let delete = json!({"token": admin, "circle_id": id});
-    assert_eq!(
-        house.post("/admin/circle/delete", delete.clone()).await.body,
-        json!({"success": true})
-    );
-    assert_eq!(
-        ear.heard(),
-        [format!("circle {id}: Deleted"), format!("conversation {conversation}: Deleted")]
-    );
+    let done = house.post("/admin/circle/delete", delete.clone()).await;
+    assert_eq!(done.body, json!({"success": true}));
+    let told = [format!("circle {id}: Deleted"), format!("conversation {conversation}: Deleted")];
+    assert_eq!(ear.heard(), told);
     assert!(house.post("/admin/circle/delete", delete).await.is_failure(404));
+    assert!(
+        house.post("/circle/info", json!({"token": ann, "circle_id": id})).await.is_failure(404)
+    );
 }
 
 #[tokio::test]
