@@ -1,8 +1,8 @@
 //! Files: announced, brought piece by piece, read, found, deleted.
 
 use crate::domain::{
-    CircleId, DeviceId, FileId, Media, MediaId, MediaOwner, Message, MessageId, Party, Principal,
-    Refusal, RefusalKind, UserId,
+    CircleId, DeviceId, FileId, Media, MediaId, MediaOwner, Message, Party, Principal, Refusal,
+    RefusalKind, UserId,
 };
 use crate::policy::{self, MayAdminister, Shelf};
 use crate::store::{Arrived, Description, Incoming, StoreError};
@@ -178,11 +178,6 @@ impl Services {
             Refusal::not_found("the file is lost")
         })?;
         Ok(Opened { media, file, size })
-    }
-
-    /// A message with its files.
-    pub async fn list_medias_of(&self, caller: &Caller, id: MessageId) -> Result<Message, Refusal> {
-        Ok(self.show_message(caller, id).await?.message)
     }
 
     /// Announces files that belong to no message; all of them, or none.

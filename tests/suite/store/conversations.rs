@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use klatsch::domain::{
-    Access, CircleId, Conversation, ConversationId, Dialect, Draft, Email, Event, Kind, MediaId,
-    Message, MessageId, MessageKind, Posted, Principal, Revision, Role, Seq, Text, Topic, User,
-    UserId,
+    Access, CircleId, Conversation, ConversationId, Dialect, Draft, Email, Event, FileId, Kind,
+    MediaId, Message, MessageId, MessageKind, Posted, Principal, Revision, Role, Seq, Text, Topic,
+    User, UserId,
 };
 use klatsch::hub::{Delivery, Listener};
 use klatsch::policy::{self, Beginning, Invitee, MayRead, Shelf, Standing};
 use klatsch::store::log::Log;
-use klatsch::store::{Arrived, Cap, ListFrom, NewUser, Opening, Store};
+use klatsch::store::{Arrived, Cap, Files, ListFrom, NewUser, Opening, Store};
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -113,10 +113,14 @@ impl World {
     }
 
     async fn fill(&self, user: &User, message: MessageId, media: MediaId) {
+        self.fill_with(user, message, media, FileId::random()).await;
+    }
+
+    async fn fill_with(&self, user: &User, message: MessageId, media: MediaId, file: FileId) {
         let facts = self.shelf(user, message).await;
         let permit = policy::may_fill(Self::principal(user), media, &facts).expect("the author");
         let arrived = Arrived {
-            file: klatsch::domain::FileId::random(),
+            file,
             size: 3,
             mime: Some("text/plain".into()),
             filename: "cat".into(),
@@ -567,4 +571,57 @@ async fn who_leaves_the_staff_leaves_staff_rooms_at_once() {
         world.store.change_user(id, staff(false)).await.unwrap();
         assert!(policy::may_post(&*world.standing(&world.ann, room).await).is_err());
     }
+}
+
+#[tokio::test]
+async fn bytes_that_nobody_knows_are_swept_away_after_a_while() {
+    for database in databases::each().await {
+        let world = World::on(&database).await;
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path()).await.unwrap();
+        let (id, _) = world.group().await;
+        let posted = world.post(&world.ann, id, "", &["known", "young"]).await;
+        let keep = async || {
+            let mut incoming = files.receive().await.unwrap();
+            incoming.write(b"x").await.unwrap();
+            incoming.keep().await.unwrap().id
+        };
+        let (known, orphan, young) = (keep().await, keep().await, keep().await);
+        for (file, media) in [(known, 0), (orphan, 1)] {
+            world.fill_with(&world.ann, posted.message, posted.medias[media].id, file).await;
+        }
+        // The second file is replaced, and nobody removes what it was.
+        world.fill(&world.ann, posted.message, posted.medias[1].id).await;
+        let cut_off = files.receive().await.unwrap();
+        std::mem::forget(cut_off);
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        for file in everything_below(folder.path()) {
+            if !file.ends_with(young.get().simple().to_string()) {
+                std::fs::File::options()
+                    .write(true)
+                    .open(file)
+                    .unwrap()
+                    .set_modified(long_ago)
+                    .unwrap();
+            }
+        }
+        assert_eq!(files.sweep(&world.store).await.unwrap(), 2, "{}", database.name);
+        assert_eq!(everything_below(folder.path()).len(), 2);
+        assert!(files.open_file(known).await.unwrap().is_some());
+        assert!(files.open_file(young).await.unwrap().is_some());
+        assert!(files.open_file(orphan).await.unwrap().is_none());
+        assert_eq!(files.sweep(&world.store).await.unwrap(), 0);
+    }
+}
+
+fn everything_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(everything_below(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found
 }
