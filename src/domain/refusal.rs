@@ -108,6 +108,11 @@ impl Refusal {
         self.kind
     }
 
+    /// Whether it says nothing about the one who asked.
+    pub const fn is_our_fault(&self) -> bool {
+        matches!(self.kind, RefusalKind::Unavailable | RefusalKind::Unknown)
+    }
+
     /// The kind's name, for programs.
     pub const fn code(&self) -> &'static str {
         self.kind.code()

@@ -12,6 +12,8 @@ mod circles;
 mod conversations;
 mod devices;
 mod execute;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod messages;
 mod naming;
 mod presence;

@@ -2,11 +2,13 @@
 //! back while a command runs.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
 use super::{Output, Request, Session, Step};
+use crate::domain::Event;
 use crate::domain::{ConversationId, Place};
 use crate::hub::{ConnectionId, Delivery, Listener};
 use crate::service::{Caller, Services};
@@ -149,6 +151,15 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
 
 impl<S: Session, K: Sink<S::Outgoing>> Listener for Connection<S, K> {
     fn offer(&self, delivery: &Arc<Delivery>) {
+        // A session that panics ends its own connection, not the publisher that serves all others.
+        if catch_unwind(AssertUnwindSafe(|| self.take(delivery))).is_err() {
+            self.sink.close(Close::Fault);
+        }
+    }
+}
+
+impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
+    fn take(&self, delivery: &Arc<Delivery>) {
         let mut state = self.state.lock();
         if let Some(held) = &mut state.held {
             if held.len() < self.held_max {
@@ -158,9 +169,7 @@ impl<S: Session, K: Sink<S::Outgoing>> Listener for Connection<S, K> {
             }
             return;
         }
-        let step = state.session.on_event(delivery);
-        let requests = self.write(&mut state, step);
-        debug_assert!(requests.is_empty(), "an event asks for nothing");
+        self.pass_on(&mut state, delivery);
     }
 }
 
@@ -181,9 +190,20 @@ impl<S: Session, K: Sink<S::Outgoing>> Hold<'_, S, K> {
 impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
     fn let_go(&self, state: &mut State<S>) {
         for delivery in state.held.take().into_iter().flatten() {
-            let step = state.session.on_event(&delivery);
-            self.write(state, step);
+            self.pass_on(state, &delivery);
         }
+    }
+
+    fn pass_on(&self, state: &mut State<S>, delivery: &Delivery) {
+        // A login that ended while it was shown here was refused: whoever spoke before still does.
+        if let Event::LoginEnded { login, .. } = delivery.event()
+            && state.caller.is_none_or(|caller| caller.login != *login)
+        {
+            return;
+        }
+        let step = state.session.on_event(delivery);
+        let requests = self.write(state, step);
+        debug_assert!(requests.is_empty(), "an event asks for nothing");
     }
 }
 

@@ -142,7 +142,8 @@ where
         match intent {
             Intent::Identify(credentials) => {
                 let identified = self.identify(&credentials).await;
-                if identified.is_err() {
+                // Nobody guesses while the database is away: all come back at once then.
+                if identified.as_ref().is_err_and(|refusal| !refusal.is_our_fault()) {
                     services.slow_down_refused(self.address).await;
                 }
                 identified

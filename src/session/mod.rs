@@ -9,6 +9,8 @@ mod pace;
 #[cfg(test)]
 pub(crate) mod script;
 mod step;
+#[cfg(test)]
+mod tests;
 
 pub use crate::hub::{Delivery, Rendition};
 pub use gate::{Gate, GateLimits};
