@@ -248,4 +248,20 @@ mod tests {
             assert_eq!(ours.read(&token), Err(TokenError::Invalid), "{token}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_a_token_and_none_makes_it_panic(
+            any in ".{0,80}",
+            parts in "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}",
+            claims in ".{0,40}",
+        ) {
+            let ours = tokens("secret", &Clock::held_at(Timestamp::from_secs(1_000)));
+            let head = BASE64URL_NOPAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
+            let forged = format!("{head}.{}.x", BASE64URL_NOPAD.encode(claims.as_bytes()));
+            for token in [any, parts, forged] {
+                assert_eq!(ours.read(&token), Err(TokenError::Invalid));
+            }
+        }
+    }
 }

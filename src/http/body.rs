@@ -291,4 +291,27 @@ mod tests {
         assert!(keys.text("none").is_err());
         assert!(keys.list("name").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_makes_it_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+            text in ".{0,40}",
+            number: f64,
+        ) {
+            let headers = HeaderMap::new();
+            let read = |body: Vec<u8>| {
+                let keys = Keys::read(&headers, Body::from(body), 1 << 20);
+                // Nothing is awaited: the body is there.
+                futures_util::FutureExt::now_or_never(keys).expect("the body is there")
+            };
+            let _ = read(bytes);
+            let value = json!({ "id": text, "name": number, "list": [text] });
+            for body in [text.clone().into_bytes(), value.to_string().into_bytes()] {
+                let Ok(keys) = read(body) else { continue };
+                let _ = keys.check(&[number_key("id"), text_key("name"), list_key("list")]);
+                let _ = (keys.text("id"), keys.number("id", CircleId::new), keys.list("id"));
+            }
+        }
+    }
 }

@@ -167,4 +167,17 @@ mod tests {
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(response.headers()[header::RETRY_AFTER], "7");
     }
+
+    #[tokio::test]
+    async fn an_unknown_outcome_is_told_apart_from_a_failure_that_stored_nothing() {
+        for (refusal, code) in
+            [(Refusal::unknown(), json!("unknown")), (Refusal::unavailable(), Value::Null)]
+        {
+            let response = Failure::from(refusal).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            let body = axum::body::to_bytes(response.into_body(), 1 << 10).await.unwrap();
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!((&body["success"], &body["code"]), (&json!(false), &code));
+        }
+    }
 }

@@ -158,3 +158,48 @@ pub fn user_of(caller: &Caller) -> Result<crate::domain::UserId, Refusal> {
         Principal::Device(_) => Err(Refusal::forbidden("only users may do this")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, value: &[u8]) -> HeaderMap {
+        let value = axum::http::HeaderValue::from_bytes(value).ok();
+        value.map(|value| (name, value)).into_iter().collect()
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_whole_name() {
+        let table = [
+            ("neo_user_token=a", Some("a")),
+            ("x=1; neo_user_token=a.b=c;y", Some("a.b=c")),
+            ("neo_user_token=", Some("")),
+            ("my_neo_user_token=a; neo_user_token", None),
+            ("", None),
+        ];
+        for (line, value) in table {
+            let headers = headers(header::COOKIE, line.as_bytes());
+            assert_eq!(cookie(&headers, USER_COOKIE), value, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_with_and_without_its_scheme() {
+        let table =
+            [("Bearer a.b", "a.b"), ("bearer  a", "a"), ("a.b", "a.b"), ("Basic a", "Basic a")];
+        for (line, token) in table {
+            let offer = in_header(&headers(header::AUTHORIZATION, line.as_bytes())).unwrap();
+            assert_eq!((offer.token.as_str(), offer.device), (token, None), "{line}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_makes_it_panic(bytes: Vec<u8>, text in ".{0,40}") {
+            for line in [bytes, format!("neo_user_token={text}").into_bytes()] {
+                let _ = cookie(&headers(header::COOKIE, &line), USER_COOKIE);
+                let _ = in_header(&headers(header::AUTHORIZATION, &line));
+            }
+        }
+    }
+}

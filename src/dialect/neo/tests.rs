@@ -357,3 +357,56 @@ fn the_end_of_a_login_unbinds_and_the_connection_stays() {
         .ends_unbound()
         .client_reads([]);
 }
+
+/// Any JSON, with the keys and channels that mean something more often than by chance.
+fn any_value() -> impl proptest::strategy::Strategy<Value = Value> {
+    use proptest::prelude::*;
+    let key = prop_oneof![
+        Just("conversation_id".to_owned()),
+        Just("circle_id".to_owned()),
+        Just("text_message".to_owned()),
+        Just("files".to_owned()),
+        Just("client_ref".to_owned()),
+        Just("is_writing".to_owned()),
+        Just("token".to_owned()),
+        Just("since".to_owned()),
+        Just("limit".to_owned()),
+        Just("seq".to_owned()),
+        Just("user_id".to_owned()),
+        Just("email".to_owned()),
+        ".{0,5}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (0_i64..9).prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,70}".prop_map(Value::from),
+        "-?[0-9]{0,20}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 8, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            proptest::collection::vec((key.clone(), inner), 0..8)
+                .prop_map(|keys| Value::Object(keys.into_iter().collect())),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_packet_makes_the_codec_panic(
+        channel in "(authenticate|disconnect|(join|leave)_(conversation|circle)|message|writing\
+                    |webrtc_(credentials|stun_info|turn_info|forward)|sync|history|read|.{0,9})",
+        value in any_value(),
+        ack: Option<i64>,
+    ) {
+        for data in [Data::Json(value), Data::Missing, Data::Binary, Data::TooLarge, Data::Unreadable] {
+            let packet = Packet { channel: channel.clone(), data, ack: ack.map(AckId) };
+            // Wrong or not, there is an answer for it.
+            let _ = Script::open(NeoSession::new(manners(), None)).client(packet);
+        }
+    }
+}

@@ -134,4 +134,17 @@ mod tests {
         assert_eq!(read_channel(r#"{"a":1}"#), None);
         assert_eq!(read_channel("[1]"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_a_reader_panic(
+            any in ".{0,60}",
+            inside in r#"(\\\\u[dD][89a-fA-F][0-9a-f]{2}|\\\\|"|é|u|[\\[\\]{}:,0-9e.-]|[a-z]){0,20}"#,
+        ) {
+            let texts = [any, format!("[{inside}"), format!("[\"a\",\"{inside}\"]")];
+            for text in texts {
+                let _ = (read(&text), read_channel(&text), without_lone_surrogates(&text));
+            }
+        }
+    }
 }

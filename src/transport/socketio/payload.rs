@@ -225,4 +225,28 @@ mod tests {
             assert_eq!(from_form(body).as_deref(), payload, "{body}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_body_makes_a_reader_panic(body in "[0-9:é😀a\\\\+%d=&]{0,40}", any in ".{0,60}") {
+            for body in [&body, &any] {
+                let _ = (read_post(body, false), read_post(body, true), from_form(body));
+                if let Some(packets) = split(body) {
+                    let units = |text: &str| text.encode_utf16().count();
+                    assert!(packets.iter().map(|packet| units(packet)).sum::<usize>() < units(body));
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read_again(packets in proptest::collection::vec("\\PC{0,20}", 1..5)) {
+            let packets: Vec<_> = packets.iter().map(String::as_str).collect();
+            let mut written = String::new();
+            for packet in &packets {
+                write!(written, "{}:{packet}", packet.encode_utf16().count()).unwrap();
+            }
+            assert_eq!(split(&written), Some(packets.clone()));
+            assert!(split(&to_ascii(&packets)).is_some_and(|read| read.len() == packets.len()));
+        }
+    }
 }

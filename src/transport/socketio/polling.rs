@@ -208,4 +208,13 @@ mod tests {
         assert_eq!(session_cookie(open).unwrap(), "io=abc; Path=/; HttpOnly; SameSite=Lax");
         assert_eq!(session_cookie("ok"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_handshake_makes_it_panic(before in ".{0,20}", value in ".{0,20}") {
+            for text in [format!("{before}\"maxPayload\":{value}"), format!("{before}\"sid\":\"{value}")] {
+                let _ = (with_max_payload(&text, 7), session_cookie(&text));
+            }
+        }
+    }
 }

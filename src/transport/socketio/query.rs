@@ -92,4 +92,15 @@ mod tests {
         let named: Uri = "/socket.io/?transport=polling&EIO=4".parse().unwrap();
         assert_eq!(with_version(&named), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_address_makes_it_panic(query in "[ -~]{0,60}", sid in "[ -~é]{0,20}") {
+            for query in [query, format!("EIO=4&sid={sid}"), format!("j={sid}&b64={sid}")] {
+                if let Ok(uri) = format!("/socket.io/?{query}").parse::<Uri>() {
+                    let _ = (Query::of(&uri), with_version(&uri));
+                }
+            }
+        }
+    }
 }
