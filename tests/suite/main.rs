@@ -4,6 +4,8 @@
 #![recursion_limit = "256"]
 
 mod cli;
+mod crash;
+mod faults;
 mod first_steps;
 mod layers;
 mod neo_accounts;

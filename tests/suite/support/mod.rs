@@ -2,6 +2,8 @@
 
 pub(crate) mod databases;
 pub(crate) mod house;
+pub(crate) mod load;
 pub(crate) mod node;
 pub(crate) mod programs;
 pub(crate) mod server;
+pub(crate) mod site;
