@@ -88,6 +88,7 @@ impl Store {
     ) -> Result<Option<Arc<Standing>>, StoreError> {
         let epoch = self.standings().epoch(conversation);
         let Some(standing) = standing(self.reads(), principal, conversation).await? else {
+            self.standings().cache.invalidate(&(principal, conversation));
             return Ok(None);
         };
         let standing = Arc::new(standing);
