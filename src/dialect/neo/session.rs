@@ -174,6 +174,7 @@ impl Session for NeoSession {
         match outcome {
             Ok(reply) => self.carried_out(tag, &reply),
             Err(refusal) => {
+                let refusal = folded(tag.asked, refusal);
                 Self::refuse(Some(tag), tag.ack.map(|ack| encode::refused(ack, &refusal)), &refusal)
             }
         }
@@ -214,5 +215,30 @@ fn shown_by(event: &Event) -> Option<(ConversationId, Place)> {
         | Event::PresenceChanged { .. }
         | Event::SignalSent(_)
         | Event::LoginEnded { .. } => None,
+    }
+}
+
+/// Where the page has one answer for what is unknown and what is not the client's, nobody can
+/// tell them apart (RULINGS 69).
+fn folded(asked: Asked, refusal: Refusal) -> Refusal {
+    if !matches!(refusal.kind(), RefusalKind::NotFound | RefusalKind::Forbidden) {
+        return refusal;
+    }
+    match asked {
+        Asked::JoinConversation(_) | Asked::Writing => {
+            Refusal::forbidden("you do not take part in this conversation")
+        }
+        Asked::JoinCircle(_) => Refusal::forbidden("you do not belong to this circle"),
+        Asked::Authenticate
+        | Asked::Disconnect
+        | Asked::LeaveConversation(_)
+        | Asked::LeaveCircle(_)
+        | Asked::Message { .. }
+        | Asked::Credentials
+        | Asked::Servers
+        | Asked::Forward
+        | Asked::Sync
+        | Asked::History
+        | Asked::Read { .. } => refusal,
     }
 }
