@@ -18,8 +18,16 @@
 // Reports: {"socket":1,"event":"message","args":[…]} for each event the server sends, and
 // {"socket":1,"life":"connect"|"disconnect"|"upgrade"|"connect_error","args":[…]}.
 
-import { createRequire } from 'node:module';
+import Module, { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
+
+// npm gives all generations the native helpers of the oldest, which newer ones cannot use:
+// without any, each falls back on its own code.
+const load = Module._load;
+Module._load = function (name, ...rest) {
+  if (name === 'bufferutil' || name === 'utf-8-validate') throw new Error(`${name} is not used`);
+  return load.call(this, name, ...rest);
+};
 
 const require = createRequire(import.meta.url);
 const sockets = new Map();
