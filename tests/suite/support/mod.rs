@@ -7,3 +7,4 @@ pub(crate) mod node;
 pub(crate) mod programs;
 pub(crate) mod server;
 pub(crate) mod site;
+pub(crate) mod world;
