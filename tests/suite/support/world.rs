@@ -398,8 +398,8 @@ pub(crate) fn undated(mut value: Value) -> Value {
     match &mut value {
         Value::Object(keys) => keys.values_mut().for_each(|value| *value = undated(value.take())),
         Value::Array(items) => items.iter_mut().for_each(|value| *value = undated(value.take())),
-        Value::String(text) if is_iso(text) => *text = "<iso>".to_owned(),
-        Value::String(text) if is_http(text) => *text = "<http>".to_owned(),
+        Value::String(text) if is_iso(text) => "<iso>".clone_into(text),
+        Value::String(text) if is_http(text) => "<http>".clone_into(text),
         _ => {}
     }
     value
