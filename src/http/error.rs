@@ -124,7 +124,7 @@ impl IntoResponse for Failure {
         telemetry::count_refusal("neo_http", code);
         let mut body = json!({ "success": false, "message": self.refusal.to_string() });
         if self.refusal.kind() == RefusalKind::Unknown {
-            // Only here does a client have to know more than the status says (RULINGS 74).
+            // Only here does a client have to know more than the status says.
             body["code"] = code.into();
         }
         let mut response = (self.status, Json(body)).into_response();

@@ -146,7 +146,7 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
         Event::TypingChanged { conversation, who, typing, .. } => {
             vec![emit("writing", &writing(*conversation, who, *typing))]
         }
-        // Not in the original: old clients are not told (RULINGS 56).
+        // Not in the original: old clients are not told.
         Event::ConversationChanged { change: ConversationChange::Deleted, .. } if !extras => {
             Vec::new()
         }
@@ -171,7 +171,7 @@ fn notice(conversation: ConversationId, message: MessageId, what: MessageNotice)
     emit("message", &neo::message_notice(conversation, message, what))
 }
 
-/// A read step shows as a changed message in direct conversations (RULINGS 42), and new
+/// A read step shows as a changed message in direct conversations, and new
 /// clients are told the place.
 fn receipt(event: &Event, extras: bool) -> Vec<Frame> {
     let Event::ReceiptAdvanced { conversation, reader, to, messages, up_to, direct } = event else {

@@ -219,7 +219,7 @@ fn shown_by(event: &Event) -> Option<(ConversationId, Place)> {
 }
 
 /// Where the page has one answer for what is unknown and what is not the client's, nobody can
-/// tell them apart (RULINGS 69).
+/// tell them apart.
 fn folded(asked: Asked, refusal: Refusal) -> Refusal {
     if !matches!(refusal.kind(), RefusalKind::NotFound | RefusalKind::Forbidden) {
         return refusal;

@@ -196,6 +196,9 @@ fn a_visit_to_a_conversation() {
         .client(packet("join_conversation", json!({"conversation_id": 3})))
         .asks(&joined, Err(Refusal::forbidden("you are not a member")))
         .client_reads([emit("error", &json!("you do not take part in this conversation"))])
+        .client(packet("join_conversation", json!({"conversation_id": 3})))
+        .asks(&joined, Err(Refusal::not_found("there is no such conversation")))
+        .client_reads([emit("error", &json!("you do not take part in this conversation"))])
         .client(acked("message", json!({})))
         .client_reads([
             emit("error", &json!("the key conversation_id is missing")),
