@@ -7,7 +7,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
 
 use super::{Store, StoreError};
-use crate::domain::{DeviceId, Principal, Timestamp, UserId};
+use crate::domain::{CircleId, DeviceId, Principal, Timestamp, UserId};
 
 /// `conversations.kind` of a room; rooms bring nobody together.
 const ROOM: i16 = 2;
@@ -21,8 +21,7 @@ impl Store {
         if one == other {
             return Ok(true);
         }
-        let theirs: BTreeSet<i64> = self.circles_of(other).await?.into_iter().collect();
-        if self.circles_of(one).await?.iter().any(|circle| theirs.contains(circle)) {
+        if self.share_circle(one, other).await? {
             return Ok(true);
         }
         let Principal::User(user) = one else { return Ok(false) };
@@ -44,7 +43,8 @@ impl Store {
         &self,
         principal: Principal,
     ) -> Result<BTreeSet<Principal>, StoreError> {
-        let circles = self.circles_of(principal).await?;
+        let circles: Vec<_> =
+            self.circle_ids(principal).await?.into_iter().map(CircleId::get).collect();
         let mut concerned = BTreeSet::new();
         let people: Vec<i64> = circle_members::Entity::find()
             .select_only()
@@ -104,30 +104,6 @@ impl Store {
             Ok(())
         })
         .await
-    }
-
-    async fn circles_of(&self, principal: Principal) -> Result<Vec<i64>, StoreError> {
-        Ok(match principal {
-            Principal::User(id) => {
-                circle_members::Entity::find()
-                    .select_only()
-                    .column(circle_members::Column::CircleId)
-                    .filter(circle_members::Column::UserId.eq(id.get()))
-                    .into_tuple()
-                    .all(self.reads())
-                    .await?
-            }
-            Principal::Device(id) => {
-                devices::Entity::find()
-                    .select_only()
-                    .column(devices::Column::CircleId)
-                    .filter(devices::Column::Id.eq(id.get()))
-                    .filter(devices::Column::Live.is_not_null())
-                    .into_tuple()
-                    .all(self.reads())
-                    .await?
-            }
-        })
     }
 }
 
