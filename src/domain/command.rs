@@ -4,13 +4,24 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::{CircleId, ConversationId, Dialect, Draft, Revision, Seq, Target};
+use super::{CircleId, ConversationId, Dialect, Draft, Revision, Seq, Target, UserId};
 
 /// What a client offers to show who it is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// An access token, of a user or of a device.
     Token(String),
+    /// An access token that must be this user's.
+    TokenOf {
+        /// The token.
+        token: String,
+        /// Whose it is said to be.
+        user: UserId,
+    },
+    /// The key of a browser's login as it stands in addresses, or an access token.
+    SessionKey(String),
+    /// The secret of a browser's login, from its cookie.
+    Cookie(String),
 }
 
 impl std::fmt::Debug for Credentials {

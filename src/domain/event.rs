@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::{
-    CircleId, ConversationId, DeviceId, Dialect, InviteId, LoginId, Media, Message, MessageId,
-    Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
+    CircleId, ConnectionId, Conversation, ConversationId, DeviceId, Dialect, InviteId, LoginId,
+    Media, Message, MessageId, Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
 };
 
 /// What can be listened to.
@@ -18,6 +20,16 @@ pub enum Topic {
     Inbox(Principal),
     /// The end of one login.
     Login(LoginId),
+    /// Everything that happens in a user's direct conversations and groups.
+    Mail(UserId),
+    /// Who enters and leaves a conversation, connection by connection.
+    Attendance(ConversationId),
+    /// Open and staff rooms that come, change and go.
+    Rooms,
+    /// Whether a user is online, for those who need not share anything with them.
+    Presence(UserId),
+    /// Who is online at all.
+    ActiveUsers,
 }
 
 /// A fact, complete enough to be rendered without asking the database again.
@@ -32,6 +44,8 @@ pub enum Event {
         message: Arc<Message>,
         /// Its author's face.
         sender: Party,
+        /// What listeners of its dialect are told beside it.
+        aside: Option<Aside>,
     },
     /// An awaited file of a message has arrived.
     FileArrived {
@@ -89,8 +103,25 @@ pub enum Event {
         who: Party,
         /// Started, or stopped.
         typing: bool,
-        /// The language it was said in.
+        /// The language it was said in, or was begun in.
         dialect: Dialect,
+        /// Whether it is news: other dialects are told of nothing else.
+        changed: bool,
+        /// Whether nobody said it: an end by silence, by a message or by the connection's end.
+        computed: bool,
+    },
+    /// A connection began or ceased to listen to a conversation.
+    AttendanceChanged {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        who: Party,
+        /// Which of their connections.
+        connection: ConnectionId,
+        /// Began, or ceased.
+        present: bool,
+        /// Whether it is their first connection there, or was their last.
+        alone: bool,
     },
     /// A conversation, or who belongs to it, has changed.
     ConversationChanged {
@@ -114,6 +145,29 @@ pub enum Event {
         online: bool,
         /// When the last connection ended, for those who went.
         last_seen: Option<Timestamp>,
+        /// The dialect of the connection that brought them, for those who came.
+        via: Option<Dialect>,
+    },
+    /// Someone says that they are online, whether or not that is news.
+    PresenceAnnounced {
+        /// Who.
+        who: Party,
+    },
+    /// The users who are online are others than before.
+    ActiveUsersChanged,
+    /// A direct conversation came into being; told to the end that did not begin it.
+    DialogBegun {
+        /// Which.
+        conversation: ConversationId,
+        /// Who began it.
+        by: Party,
+    },
+    /// A conversation appeared in, changed in or vanished from the lists of those who are told.
+    RoomListed {
+        /// As it is now, or was at its end.
+        room: Arc<Conversation>,
+        /// What became of it.
+        change: Listing,
     },
     /// A party of a call has something to tell another.
     SignalSent(Signal),
@@ -124,6 +178,26 @@ pub enum Event {
         /// Whether the account was deactivated, which the reason given to clients tells.
         deactivated: bool,
     },
+}
+
+/// A JSON object beside a message, for listeners of one dialect.
+#[derive(Clone, Debug)]
+pub struct Aside {
+    /// Which dialect.
+    pub dialect: Dialect,
+    /// The object, exactly as it was sent.
+    pub json: Arc<RawValue>,
+}
+
+/// What can become of a conversation in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// It is new, or can be seen from now on.
+    Added,
+    /// Its title or access changed.
+    Changed,
+    /// It is gone, or cannot be seen any more.
+    Removed,
 }
 
 /// What can change about a conversation.

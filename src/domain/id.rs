@@ -85,6 +85,17 @@ impl FileId {
     }
 }
 
+/// One live connection, of whatever dialect; given anew at each start of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(u64);
+
+impl ConnectionId {
+    /// Wraps the number that the hub counts.
+    pub const fn new(raw: u64) -> Self {
+        Self(raw)
+    }
+}
+
 /// The id of either kind of account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Principal {

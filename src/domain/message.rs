@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::{
-    CircleId, ConversationId, Device, LinkId, Media, Membership, MessageId, Place, Principal,
-    Revision, Seq, SmileId, Timestamp,
+    CircleId, ConversationId, Device, FileId, LinkId, Media, Membership, MessageId, Place,
+    Principal, Revision, Seq, SmileId, Timestamp,
 };
 
 /// Text that fits the column that stores it; may be blank, holds no U+0000.
@@ -63,6 +65,14 @@ impl ClientRef {
 pub enum Dialect {
     /// The named channels of the Socket.IO interface, and its HTTP API.
     Neo,
+    /// Two people, and a session key in the address.
+    PrivateChat,
+    /// Two members, files in binary frames, coins.
+    MembersChat,
+    /// Many rooms over one connection.
+    Multichat,
+    /// Personal and group letters, with a backlog.
+    Courier,
 }
 
 impl Dialect {
@@ -70,12 +80,16 @@ impl Dialect {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Neo => "neo",
+            Self::PrivateChat => "private-chat",
+            Self::MembersChat => "members-chat",
+            Self::Multichat => "multichat",
+            Self::Courier => "courier",
         }
     }
 }
 
 /// A message before it is stored and numbered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Draft {
     /// Where to.
     pub conversation: ConversationId,
@@ -83,10 +97,58 @@ pub struct Draft {
     pub text: Text,
     /// Names of files whose bytes will follow.
     pub files: Vec<String>,
+    /// A file whose bytes are there already.
+    pub attached: Option<Attached>,
+    /// A priced picture, in the place of words.
+    pub smile: Option<Smile>,
     /// The client's own name for it.
     pub reference: Option<ClientRef>,
     /// The language it was said in.
     pub dialect: Dialect,
+    /// A JSON object that listeners of the same dialect are told beside it, and nobody keeps.
+    pub aside: Option<Arc<RawValue>>,
+}
+
+impl Draft {
+    /// Words, and nothing else.
+    pub const fn words(conversation: ConversationId, text: Text, dialect: Dialect) -> Self {
+        Self {
+            conversation,
+            text,
+            files: Vec::new(),
+            attached: None,
+            smile: None,
+            reference: None,
+            dialect,
+            aside: None,
+        }
+    }
+}
+
+/// A file that comes with its message: its bytes are stored, and no row knows them yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attached {
+    /// Under which name the bytes are stored.
+    pub file: FileId,
+    /// The name its sender gave it, made safe.
+    pub name: String,
+    /// The same without extension.
+    pub filename: String,
+    /// The extension with its dot, perhaps empty.
+    pub extension: String,
+    /// The type it is served with.
+    pub mime: Option<String>,
+    /// Number of bytes.
+    pub size: u64,
+}
+
+/// A priced picture that anybody may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Smile {
+    /// Which.
+    pub id: SmileId,
+    /// Its image.
+    pub file: FileId,
 }
 
 /// What a message consists of.
@@ -122,7 +184,7 @@ pub struct Message {
     /// The words; empty when it was removed.
     pub text: String,
     /// The picture, for a smile.
-    pub smile: Option<SmileId>,
+    pub smile: Option<Smile>,
     /// When it was stored.
     pub sent: Timestamp,
     /// When its words were last changed.

@@ -20,17 +20,18 @@ pub use call::{Signal, Target};
 pub use circle::{Circle, CircleLink, Invite, Privilege};
 pub use command::{Command, Credentials};
 pub use conversation::{Access, Conversation, Kind, Membership, Role};
-pub use event::{CircleChange, ConversationChange, Event, Topic};
+pub use event::{Aside, CircleChange, ConversationChange, Event, Listing, Topic};
 pub use id::{
-    CircleId, CircleLinkId, ConversationId, DeviceId, FileId, InviteId, LinkId, LoginId, MediaId,
-    MessageId, Place, Principal, Revision, Seq, SmileId, UserId,
+    CircleId, CircleLinkId, ConnectionId, ConversationId, DeviceId, FileId, InviteId, LinkId,
+    LoginId, MediaId, MessageId, Place, Principal, Revision, Seq, SmileId, UserId,
 };
 pub use message::{
-    Authorship, ClientRef, Dialect, Draft, Message, MessageKind, Text, TextTooLong, Written,
+    Attached, Authorship, ClientRef, Dialect, Draft, Message, MessageKind, Smile, Text,
+    TextTooLong, Written,
 };
 pub use name::{Email, Username};
 pub use party::{Device, Party, User};
 pub use receipt::Receipt;
 pub use refusal::{Refusal, RefusalKind};
-pub use reply::{IceServer, Outcome, Page, Posted, Reply};
+pub use reply::{IceServer, Identified, Outcome, Page, Posted, Reply};
 pub use time::Timestamp;

@@ -15,6 +15,8 @@ pub struct Refusal {
 pub enum RefusalKind {
     /// The client has not said who it is, or what it said does not hold (any more).
     Unidentified,
+    /// It was right once, and its time is over.
+    Expired,
     /// The password was wrong.
     WrongPassword,
     /// The account exists and is switched off, or not yet switched on.
@@ -34,6 +36,15 @@ pub enum RefusalKind {
         /// Seconds until the next try has a chance.
         retry_after: u64,
     },
+    /// It costs more coins than the account has.
+    TooPoor {
+        /// What it costs.
+        price: i64,
+        /// What there is.
+        balance: i64,
+    },
+    /// The account has as many connections as it may have.
+    TooManyConnections,
     /// The called party has no connection.
     Offline,
     /// Our fault, and nothing was stored; the details are in the log.
@@ -47,6 +58,7 @@ impl RefusalKind {
     pub const fn code(self) -> &'static str {
         match self {
             Self::Unidentified => "unidentified",
+            Self::Expired => "expired",
             Self::WrongPassword => "wrong_password",
             Self::Inactive => "inactive",
             Self::NotFound => "not_found",
@@ -55,6 +67,8 @@ impl RefusalKind {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::TooOften { .. } => "rate_limited",
+            Self::TooPoor { .. } => "insufficient_balance",
+            Self::TooManyConnections => "too_many_connections",
             Self::Offline => "offline",
             Self::Unavailable => "unavailable",
             Self::Unknown => "unknown",

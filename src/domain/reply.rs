@@ -1,6 +1,6 @@
 //! What the one who asked is told when a command was carried out.
 
-use super::{Media, MessageId, Principal, Refusal, Revision, Seq, Written};
+use super::{ConnectionId, Media, MessageId, Party, Refusal, Revision, Seq, Written};
 
 /// What became of a command.
 pub type Outcome = Result<Reply, Refusal>;
@@ -42,11 +42,22 @@ pub struct IceServer {
     pub port: u16,
 }
 
+/// For whom a connection speaks from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// Who it is.
+    pub who: Party,
+    /// The connection's own number.
+    pub connection: ConnectionId,
+    /// Whether the account had no other connection.
+    pub first: bool,
+}
+
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The client is who it says.
-    Identified(Principal),
+    Identified(Identified),
     /// The client is nobody (any more).
     Forgotten,
     /// Nothing that needs saying.

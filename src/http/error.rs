@@ -105,13 +105,18 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         let status = match refusal.kind() {
-            RefusalKind::Unidentified | RefusalKind::WrongPassword => StatusCode::UNAUTHORIZED,
+            RefusalKind::Unidentified | RefusalKind::Expired | RefusalKind::WrongPassword => {
+                StatusCode::UNAUTHORIZED
+            }
             RefusalKind::Inactive | RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+            RefusalKind::TooPoor { .. } => StatusCode::PAYMENT_REQUIRED,
             RefusalKind::NotFound | RefusalKind::Offline => StatusCode::NOT_FOUND,
             RefusalKind::Conflict => StatusCode::CONFLICT,
             RefusalKind::Malformed => StatusCode::BAD_REQUEST,
             RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            RefusalKind::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
+            RefusalKind::TooOften { .. } | RefusalKind::TooManyConnections => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             RefusalKind::Unavailable | RefusalKind::Unknown => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self { refusal, status }

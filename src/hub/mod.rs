@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+pub use crate::domain::ConnectionId;
 use crate::domain::{Event, Principal, Topic};
 
 pub use delivery::{Delivery, Rendition};
@@ -23,10 +24,6 @@ pub use roster::{Arrival, Departure, Roster, TooManyConnections};
 
 /// How many listeners are offered an event before other tasks get a turn.
 const STRIDE: usize = 64;
-
-/// One live connection, of whatever dialect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectionId(u64);
 
 /// Something that listens: a connection with its session and its sink.
 pub trait Listener: Send + Sync {
@@ -67,7 +64,7 @@ impl std::fmt::Debug for Hub {
 impl Hub {
     /// Takes a connection in; it hears nothing until it subscribes.
     pub fn attach(&self, listener: Arc<dyn Listener>) -> ConnectionId {
-        let id = ConnectionId(self.shared.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let id = ConnectionId::new(self.shared.next.fetch_add(1, Ordering::Relaxed) + 1);
         self.shared.attached.lock().insert(id, Attached { listener, topics: HashSet::new() });
         id
     }

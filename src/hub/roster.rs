@@ -100,14 +100,14 @@ mod tests {
     fn a_principal_is_online_while_one_connection_is_left() {
         let roster = Roster::default();
         let ann = Principal::User(UserId::new(1));
-        let here = ConnectionId;
+        let here = ConnectionId::new;
         assert_eq!(roster.arrive(ann, here(1), 2), Ok(Arrival::First));
         assert_eq!(roster.arrive(ann, here(2), 2), Ok(Arrival::Further));
         assert_eq!(roster.arrive(ann, here(3), 2), Err(TooManyConnections { limit: 2 }));
-        assert_eq!(roster.depart(ann, ConnectionId(3)), Departure::Unknown);
-        assert_eq!(roster.depart(ann, ConnectionId(1)), Departure::Further);
+        assert_eq!(roster.depart(ann, ConnectionId::new(3)), Departure::Unknown);
+        assert_eq!(roster.depart(ann, ConnectionId::new(1)), Departure::Further);
         assert!(roster.is_online(ann));
-        assert_eq!(roster.depart(ann, ConnectionId(2)), Departure::Last);
+        assert_eq!(roster.depart(ann, ConnectionId::new(2)), Departure::Last);
         assert!(!roster.is_online(ann));
     }
 }

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::{Caller, Services};
-use crate::auth::{Account, Attempt, PasswordError, TooOften};
+use crate::auth::{Account, Attempt, PasswordError, TokenError, TooOften, hash_of};
 use crate::domain::{
     Circle, CircleChange, CircleLink, Conversation, Credentials, Email, Event, Invite, LoginId,
     Media, MediaOwner, Membership, Party, Principal, Refusal, RefusalKind, Timestamp, Topic, User,
@@ -74,10 +74,28 @@ impl Services {
         credentials: &Credentials,
         address: IpAddr,
     ) -> Result<Caller, Refusal> {
-        let Credentials::Token(token) = credentials;
-        let refused = |text| Refusal::new(RefusalKind::Unidentified, text);
-        let proof = self.auth().tokens.read(token).map_err(|_| refused("User not found"))?;
-        let identity = self.store().identity(proof.principal, proof.login).await?;
+        let (principal, login) = match credentials {
+            Credentials::Token(token) => self.named_by_token(token)?,
+            Credentials::TokenOf { token, user } => {
+                let named = self.named_by_token(token)?;
+                if named.0 != Principal::User(*user) {
+                    return Err(Refusal::conflict("the token is another user's"));
+                }
+                named
+            }
+            Credentials::SessionKey(key) => {
+                match self.store().find_login_by_key(&hash_of(key)).await? {
+                    Some(named) => named,
+                    None => self.named_by_token(key)?,
+                }
+            }
+            Credentials::Cookie(id) => {
+                let found = self.store().find_login_by_session(&hash_of(id)).await?;
+                found
+                    .ok_or_else(|| Refusal::new(RefusalKind::Unidentified, "the login has ended"))?
+            }
+        };
+        let identity = self.store().identity(principal, login).await?;
         let Some(identity) = identity else {
             return Err(Refusal::not_found("User not found"));
         };
@@ -86,9 +104,20 @@ impl Services {
             return Err(Refusal::new(RefusalKind::Inactive, text));
         }
         if !identity.alive {
-            return Err(refused("Invalid token"));
+            return Err(Refusal::new(RefusalKind::Unidentified, "Invalid token"));
         }
-        Ok(Caller { principal: proof.principal, login: proof.login, connection: None, address })
+        Ok(Caller { principal, login, connection: None, address })
+    }
+
+    fn named_by_token(&self, token: &str) -> Result<(Principal, LoginId), Refusal> {
+        let proof = self.auth().tokens.read(token).map_err(|error| {
+            let kind = match error {
+                TokenError::Invalid => RefusalKind::Unidentified,
+                TokenError::Expired => RefusalKind::Expired,
+            };
+            Refusal::new(kind, "User not found")
+        })?;
+        Ok((proof.principal, proof.login))
     }
 
     /// Makes an account.

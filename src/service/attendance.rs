@@ -58,7 +58,14 @@ impl Services {
         let Some(who) = self.store().find_party(caller.principal).await? else {
             return Err(Refusal::unidentified());
         };
-        let event = Event::TypingChanged { conversation, who, typing, dialect };
+        let event = Event::TypingChanged {
+            conversation,
+            who,
+            typing,
+            dialect,
+            changed: true,
+            computed: false,
+        };
         let notice = Notice::new([Topic::Conversation(conversation)], event);
         self.store().tell(News::none().conversation(conversation, notice)).await;
         Ok(())

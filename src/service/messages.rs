@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Caller, Services};
 use crate::domain::{
-    ConversationId, Draft, Kind, Page, Place, Posted, Principal, Refusal, Revision, Seq,
+    ConversationId, Dialect, Draft, Kind, Page, Place, Posted, Principal, Refusal, Revision, Seq,
 };
 use crate::policy::{self, Standing};
 
@@ -67,6 +67,7 @@ impl Services {
     pub async fn confirm_delivered(
         &self,
         caller: &Caller,
+        _dialect: Dialect,
         conversation: ConversationId,
         place: Place,
     ) -> Result<(), Refusal> {

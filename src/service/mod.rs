@@ -37,7 +37,7 @@ pub use circles::CircleContent;
 pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
 pub use naming::guess;
-pub use presence::PresenceTeller;
+pub use presence::{Binding, Hearing, PresenceTeller};
 
 pub use crate::store::{Description, ListFrom};
 

@@ -6,20 +6,57 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::accounts::too_often;
 use super::{Caller, Services};
-use crate::domain::{Event, Principal, Refusal, RefusalKind, Topic};
+use crate::domain::{Dialect, Event, Identified, Party, Principal, Refusal, RefusalKind, Topic};
 use crate::hub::{Arrival, ConnectionId, Departure, Hub, News, Notice};
 use crate::store::{Store, StoreError};
 
 /// How much later refusals come that are too many.
 const REFUSED: Duration = Duration::from_secs(1);
 
+/// A connection that is to speak for an account.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding {
+    /// Which.
+    pub connection: ConnectionId,
+    /// For whom it speaks up to now.
+    pub was: Option<Caller>,
+    /// For whom it is to speak.
+    pub caller: Caller,
+    /// In which language.
+    pub dialect: Dialect,
+    /// What it hears then.
+    pub hearing: Hearing,
+}
+
+/// What connections of a dialect hear without joining anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hearing {
+    /// Everything in their account's direct conversations and groups.
+    pub mail: bool,
+    /// News of rooms.
+    pub rooms: bool,
+}
+
+impl Hearing {
+    /// What concerns their account and their login, as all do.
+    pub const PERSONAL: Self = Self { mail: false, rooms: false };
+
+    fn topics(self, caller: &Caller) -> Vec<Topic> {
+        let mut topics = vec![Topic::Inbox(caller.principal), Topic::Login(caller.login)];
+        topics.extend(caller.principal.user().filter(|_| self.mail).map(Topic::Mail));
+        topics.extend(self.rooms.then_some(Topic::Rooms));
+        topics
+    }
+}
+
 /// Tells of comings and goings, one after the other, so that nobody hears them swapped.
 #[derive(Clone, Debug)]
 pub struct PresenceTeller {
     /// Whose presence to look at again. Unbounded: there are at most as many entries as
     /// connections that come or go.
-    changed: mpsc::UnboundedSender<Principal>,
+    changed: mpsc::UnboundedSender<(Principal, Option<Dialect>)>,
 }
 
 impl PresenceTeller {
@@ -28,8 +65,8 @@ impl PresenceTeller {
         let (changed, mut look) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut told = HashSet::new();
-            while let Some(principal) = look.recv().await {
-                if let Err(error) = tell(&store, &mut told, principal).await {
+            while let Some((principal, via)) = look.recv().await {
+                if let Err(error) = tell(&store, &mut told, principal, via).await {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(error, ?principal, "presence was not told");
                 }
@@ -38,9 +75,10 @@ impl PresenceTeller {
         Self { changed }
     }
 
-    fn look_at(&self, principal: Principal) {
+    /// Looks whether this account is online, which a connection of this dialect may have made it.
+    fn look_at(&self, principal: Principal, via: Option<Dialect>) {
         // Without the task the server is on its way down, and nobody wants to know.
-        let _ = self.changed.send(principal);
+        let _ = self.changed.send((principal, via));
     }
 }
 
@@ -48,6 +86,7 @@ async fn tell(
     store: &Store,
     told: &mut HashSet<Principal>,
     principal: Principal,
+    via: Option<Dialect>,
 ) -> Result<(), StoreError> {
     let online = store.hub().roster().is_online(principal);
     let news = if online { told.insert(principal) } else { told.remove(&principal) };
@@ -60,7 +99,7 @@ async fn tell(
     }
     let Some(who) = store.find_party(principal).await? else { return Ok(()) };
     let roster = store.hub().roster();
-    let topics: Vec<_> = store
+    let mut topics: Vec<_> = store
         .list_concerned(principal)
         .await?
         .into_iter()
@@ -68,7 +107,9 @@ async fn tell(
         .map(Topic::Inbox)
         .collect();
     let last_seen = (!online).then_some(now);
-    let event = Event::PresenceChanged { who, online, last_seen };
+    topics.extend(principal.user().map(Topic::Presence));
+    let via = via.filter(|_| online);
+    let event = Event::PresenceChanged { who, online, last_seen, via };
     store.tell(News::none().personal(Notice::new(topics, event))).await;
     Ok(())
 }
@@ -81,45 +122,48 @@ impl Services {
 
     /// Lets a connection speak for an account, in the place of whom it spoke for before.
     /// A refusal changes nothing.
-    pub async fn bind(
-        &self,
-        connection: ConnectionId,
-        was: Option<Caller>,
-        caller: &Caller,
-    ) -> Result<(), Refusal> {
+    pub async fn bind(&self, binding: Binding) -> Result<Identified, Refusal> {
+        let Binding { connection, was, caller, dialect, hearing } = binding;
         let hub = self.hub();
         let same = was.is_some_and(|was| was.principal == caller.principal);
-        if !same {
-            self.count_in(connection, caller.principal)?;
-        }
+        let first = !same && self.count_in(connection, caller.principal, dialect)?;
         // Listens first and looks then: a login that ends in between is noticed by one of
         // the two.
-        let own = [Topic::Inbox(caller.principal), Topic::Login(caller.login)];
+        let own = hearing.topics(&caller);
         let fresh: Vec<_> =
-            own.into_iter().filter(|topic| hub.subscribe(connection, *topic)).collect();
-        if let Err(refusal) = self.require_login(caller).await {
-            for topic in fresh {
-                hub.unsubscribe(connection, topic);
+            own.iter().filter(|topic| hub.subscribe(connection, **topic)).copied().collect();
+        let who = match self.require_login(&caller).await {
+            Ok(who) => who,
+            Err(refusal) => {
+                for topic in fresh {
+                    hub.unsubscribe(connection, topic);
+                }
+                if !same {
+                    self.count_out(connection, caller.principal);
+                }
+                return Err(refusal);
             }
+        };
+        if let Some(was) = was {
             if !same {
-                self.count_out(connection, caller.principal);
+                hub.retain(connection, &own);
+                self.count_out(connection, was.principal);
+            } else if was.login != caller.login {
+                hub.unsubscribe(connection, Topic::Login(was.login));
             }
-            return Err(refusal);
         }
-        let Some(was) = was else { return Ok(()) };
-        if !same {
-            hub.retain(connection, &own);
-            self.count_out(connection, was.principal);
-        } else if was.login != caller.login {
-            hub.unsubscribe(connection, Topic::Login(was.login));
-        }
-        Ok(())
+        Ok(Identified { who, connection, first })
+    }
+
+    /// Counts a refused handshake of an address, and says if there were too many.
+    pub fn count_refused(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.auth().attempts.refused(address).map_err(too_often)
     }
 
     /// An address that was refused too often hears of it a second later; who brings good
     /// credentials is never slowed down.
     pub async fn slow_down_refused(&self, address: IpAddr) {
-        if self.auth().attempts.refused(address).is_err() {
+        if self.count_refused(address).is_err() {
             tokio::time::sleep(REFUSED).await;
         }
     }
@@ -131,29 +175,36 @@ impl Services {
         self.count_out(connection, caller.principal);
     }
 
-    async fn require_login(&self, caller: &Caller) -> Result<(), Refusal> {
+    async fn require_login(&self, caller: &Caller) -> Result<Party, Refusal> {
+        let refused = || Refusal::new(RefusalKind::Unidentified, "Invalid token");
         let identity = self.store().identity(caller.principal, caller.login).await?;
-        if identity.is_some_and(|identity| identity.active && identity.alive) {
-            return Ok(());
+        if !identity.is_some_and(|identity| identity.active && identity.alive) {
+            return Err(refused());
         }
-        Err(Refusal::new(RefusalKind::Unidentified, "Invalid token"))
+        self.store().find_party(caller.principal).await?.ok_or_else(refused)
     }
 
-    fn count_in(&self, connection: ConnectionId, principal: Principal) -> Result<(), Refusal> {
+    /// Counts a connection in, and says whether it is the account's first.
+    fn count_in(
+        &self,
+        connection: ConnectionId,
+        principal: Principal,
+        dialect: Dialect,
+    ) -> Result<bool, Refusal> {
         let limit = self.limits().sockets_per_user.get();
         match self.hub().roster().arrive(principal, connection, limit) {
-            Ok(Arrival::First) => self.presence().look_at(principal),
-            Ok(Arrival::Further) => {}
-            Err(full) => {
-                return Err(Refusal::new(RefusalKind::Conflict, full.to_string()));
+            Ok(Arrival::First) => {
+                self.presence().look_at(principal, Some(dialect));
+                Ok(true)
             }
+            Ok(Arrival::Further) => Ok(false),
+            Err(full) => Err(Refusal::new(RefusalKind::TooManyConnections, full.to_string())),
         }
-        Ok(())
     }
 
     fn count_out(&self, connection: ConnectionId, principal: Principal) {
         match self.hub().roster().depart(principal, connection) {
-            Departure::Last => self.presence().look_at(principal),
+            Departure::Last => self.presence().look_at(principal, None),
             Departure::Further | Departure::Unknown => {}
         }
     }

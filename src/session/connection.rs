@@ -1,11 +1,13 @@
 //! A connection as the hub and the gate share it: the session, its sink, and what is held
 //! back while a command runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Output, Request, Session, Step};
 use crate::domain::Event;
@@ -23,9 +25,11 @@ pub(super) struct Connection<S: Session, K: Sink<S::Outgoing>> {
     /// How many deliveries may be held back.
     held_max: usize,
     state: Mutex<State<S>>,
+    /// An event has made the session ask for something.
+    stirred: Notify,
 }
 
-struct State<S> {
+struct State<S: Session> {
     session: S,
     caller: Option<Caller>,
     /// What came for this connection while a command of it runs: the reply goes first.
@@ -34,10 +38,21 @@ struct State<S> {
     shown: Shown,
     /// The same, between the last heartbeat and the one before.
     shown_before: Shown,
+    /// The same for transports that can say exactly what has arrived: behind which frame.
+    unproven: VecDeque<(u64, ConversationId, Place)>,
+    /// What events made the session ask for.
+    asked: VecDeque<Request<S::Tag>>,
+    /// When the session wants to be called again.
+    wake: Option<Instant>,
+    /// A command's own reply was sent, whose writing is to be waited for.
+    replied: bool,
 }
 
 /// How far each conversation was shown.
 pub(super) type Shown = BTreeMap<ConversationId, Place>;
+
+/// Messages whose arrival is unproven, beyond which only the newest is remembered.
+const UNPROVEN: usize = 256;
 
 impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
     /// Takes a connection into the hub; it hears nothing yet.
@@ -48,8 +63,13 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
             held: None,
             shown: Shown::new(),
             shown_before: Shown::new(),
+            unproven: VecDeque::new(),
+            asked: VecDeque::new(),
+            wake: None,
+            replied: false,
         });
-        let connection = Arc::new(Self { id: OnceLock::new(), sink, services, held_max, state });
+        let (id, stirred) = (OnceLock::new(), Notify::new());
+        let connection = Arc::new(Self { id, sink, services, held_max, state, stirred });
         let id = connection.services.hub().attach(Arc::clone(&connection) as Arc<dyn Listener>);
         // Nobody can have set it: the connection is not known to anybody else yet.
         let _ = connection.id.set(id);
@@ -88,6 +108,51 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         self.write(&mut state, step)
     }
 
+    /// Asks the session something that changes nothing.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&S) -> T) -> T {
+        question(&self.state.lock().session)
+    }
+
+    /// Waits until an event has made the session ask for something.
+    pub(super) async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+
+    /// What events made the session ask for.
+    pub(super) fn take_asked(&self) -> Vec<Request<S::Tag>> {
+        self.state.lock().asked.drain(..).collect()
+    }
+
+    /// When the session wants to be called again.
+    pub(super) fn wake(&self) -> Option<Instant> {
+        self.state.lock().wake
+    }
+
+    /// The time has come.
+    pub(super) fn woken(&self) -> Vec<Request<S::Tag>> {
+        self.state.lock().wake = None;
+        self.step(Session::on_wake)
+    }
+
+    /// Whether a reply was sent since this was last asked.
+    pub(super) fn take_replied(&self) -> bool {
+        std::mem::take(&mut self.state.lock().replied)
+    }
+
+    /// The client has proved that everything up to a frame has arrived.
+    pub(super) fn prove(&self, position: u64) -> Shown {
+        let mut state = self.state.lock();
+        let mut shown = Shown::new();
+        while let Some((at, conversation, place)) = state.unproven.front().copied()
+            && at <= position
+        {
+            state.unproven.pop_front();
+            let newest = shown.entry(conversation).or_insert(place);
+            *newest = place.max(*newest);
+        }
+        shown
+    }
+
     /// The client has answered a heartbeat: what was shown before the last one has arrived.
     pub(super) fn beat(&self) -> Shown {
         let mut state = self.state.lock();
@@ -105,6 +170,10 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         for output in step.outputs {
             let sent = match output {
                 Output::Frame(frame) => self.sink.send(frame),
+                Output::Reply(frame) => {
+                    state.replied = true;
+                    self.sink.send_reply(frame)
+                }
                 Output::Ephemeral(frame) => {
                     self.sink.send_ephemeral(frame);
                     Ok(())
@@ -124,7 +193,13 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
             }
         }
         if let Some((conversation, place)) = step.shown {
-            state.shown.insert(conversation, place);
+            self.note_shown(state, conversation, place);
+        }
+        if let Some(within) = step.doubt {
+            self.sink.doubt(within);
+        }
+        if let Some(after) = step.wake {
+            state.wake = Some(Instant::now() + after);
         }
         if step.unbind {
             self.unbind_locked(state);
@@ -135,6 +210,21 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         step.requests
     }
 
+    fn note_shown(&self, state: &mut State<S>, conversation: ConversationId, place: Place) {
+        let position = self.sink.probe();
+        if position == 0 {
+            state.shown.insert(conversation, place);
+            return;
+        }
+        let is_long = state.unproven.len() >= UNPROVEN;
+        match state.unproven.back_mut() {
+            Some(last) if last.1 == conversation && is_long => {
+                *last = (position, conversation, place);
+            }
+            _ => state.unproven.push_back((position, conversation, place)),
+        }
+    }
+
     fn overflow(&self) {
         telemetry::count_overflow(S::DIALECT.as_str());
         self.sink.close(Close::TooSlow);
@@ -143,6 +233,7 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
     fn unbind_locked(&self, state: &mut State<S>) {
         state.shown.clear();
         state.shown_before.clear();
+        state.unproven.clear();
         if let Some(caller) = state.caller.take() {
             self.services.unbind(self.id(), &caller);
         }
@@ -202,8 +293,12 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
             return;
         }
         let step = state.session.on_event(delivery);
+        let stirs = !step.requests.is_empty() || step.wake.is_some();
         let requests = self.write(state, step);
-        debug_assert!(requests.is_empty(), "an event asks for nothing");
+        if stirs {
+            state.asked.extend(requests);
+            self.stirred.notify_one();
+        }
     }
 }
 

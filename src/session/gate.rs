@@ -7,13 +7,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::Connection;
+use super::connection::{Connection, Shown};
+use super::pace::Pass;
 use super::{Intent, Pace, Request, Session};
-use crate::domain::{Credentials, Outcome, Reply};
-use crate::service::Services;
+use crate::domain::{Credentials, Identified, Outcome, Refusal, RefusalKind, Reply};
+use crate::service::{Binding, Caller, Services};
 use crate::telemetry;
 use crate::transport::{Close, Received, Transport};
 
@@ -47,10 +49,45 @@ impl Gate {
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
     {
+        self.running.track_future(self.lane(session, transport, address, pace).run(None)).await;
+    }
+
+    /// Runs a connection that was identified before it was opened.
+    pub async fn admit_as<S, T>(&self, caller: Caller, session: S, transport: T, pace: Pace)
+    where
+        S: Session,
+        T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
+    {
+        let lane = self.lane(session, transport, caller.address, pace);
+        self.running.track_future(lane.run(Some(caller))).await;
+    }
+
+    /// Finds out who wants a connection, for dialects that refuse one before it is opened.
+    /// Whose address was refused too often is told that instead.
+    pub async fn identify(
+        &self,
+        credentials: &Credentials,
+        address: IpAddr,
+    ) -> Result<Caller, Refusal> {
+        let identified = self.services.identify(credentials, address).await;
+        match identified {
+            Err(refusal) if !refusal.is_our_fault() => {
+                self.services.count_refused(address)?;
+                Err(refusal)
+            }
+            other => other,
+        }
+    }
+
+    fn lane<S, T>(&self, session: S, transport: T, address: IpAddr, pace: Pace) -> Lane<'_, S, T>
+    where
+        S: Session,
+        T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
+    {
         let connection =
             Connection::attach(session, transport.sink(), self.services.clone(), self.limits.held);
-        let lane = Lane { gate: self, connection, transport, address, pace };
-        self.running.track_future(lane.run()).await;
+        let opened = Instant::now();
+        Lane { gate: self, connection, transport, address, pace, opened }
     }
 
     /// Ends all connections, spread over the drain time, and waits for the last.
@@ -68,6 +105,17 @@ struct Lane<'a, S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::O
     transport: T,
     address: IpAddr,
     pace: Pace,
+    opened: Instant,
+}
+
+/// What a lane has to deal with next.
+enum Happening<F> {
+    /// Something came in.
+    Received(Received<F>),
+    /// An event has made the session ask for something.
+    Stirred,
+    /// The session wants to be called.
+    Woken,
 }
 
 impl<S, T> Lane<'_, S, T>
@@ -75,40 +123,88 @@ where
     S: Session,
     T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
 {
-    async fn run(mut self) {
+    async fn run(mut self, caller: Option<Caller>) {
         let opening = self.connection.step(Session::on_open);
         self.carry_out(opening).await;
-        while let Some(received) = self.receive().await {
-            match received {
-                Received::Frame(frame) => {
-                    self.pace.wait().await;
-                    let requests = self.connection.step(|session| session.on_frame(frame));
+        if let Some(caller) = caller {
+            self.let_in(caller).await;
+        }
+        while let Some(happening) = self.next().await {
+            match happening {
+                Happening::Received(Received::Frame(frame)) => self.take(frame).await,
+                Happening::Received(Received::Heartbeat) => {
+                    let shown = self.connection.beat();
+                    self.confirm(shown).await;
+                }
+                Happening::Received(Received::Arrived(position)) => {
+                    let shown = self.connection.prove(position);
+                    self.confirm(shown).await;
+                }
+                Happening::Stirred => {
+                    let requests = self.connection.take_asked();
                     self.carry_out(requests).await;
                 }
-                Received::Heartbeat => self.confirm().await,
+                Happening::Woken => {
+                    let requests = self.connection.woken();
+                    self.carry_out(requests).await;
+                }
             }
         }
+        self.say_goodbye().await;
     }
 
-    async fn receive(&mut self) -> Option<Received<S::Incoming>> {
+    /// What is to be dealt with next; `None` once the connection has ended.
+    async fn next(&mut self) -> Option<Happening<S::Incoming>> {
+        let connection = Arc::clone(&self.connection);
+        let known = connection.caller().is_some();
+        let greeting = if known { None } else { connection.ask(Session::greeting) };
+        let too_late = greeting.map(|(time, _)| self.opened + time);
+        let wake = connection.wake();
         tokio::select! {
             biased;
             () = self.gate.shutdown.cancelled() => {
                 tokio::time::sleep(self.gate.limits.drain.mul_f64(rand::random())).await;
-                self.connection.close(Close::Shutdown);
+                connection.close(Close::Shutdown);
+                while let Some(last) = self.transport.receive().await {
+                    if let Received::Arrived(position) = last {
+                        let shown = connection.prove(position);
+                        self.confirm(shown).await;
+                    }
+                }
                 None
             }
-            received = self.transport.receive() => received,
+            () = connection.stirred() => Some(Happening::Stirred),
+            () = at(wake), if wake.is_some() => Some(Happening::Woken),
+            () = at(too_late), if too_late.is_some() => {
+                if let Some((_, close)) = greeting {
+                    connection.close(close);
+                }
+                self.transport.receive().await.map(Happening::Received)
+            }
+            received = self.transport.receive() => received.map(Happening::Received),
         }
     }
 
+    async fn take(&mut self, frame: S::Incoming) {
+        let charge = self.connection.ask(|session| session.charge(&frame));
+        let requests = match self.pace.take(charge).await {
+            Pass::Go => self.connection.step(|session| session.on_frame(frame)),
+            Pass::TooSoon(early) => {
+                telemetry::count_refusal(S::DIALECT.as_str(), "rate_limited");
+                self.connection.step(|session| session.on_hurry(frame, early))
+            }
+            Pass::Flood => return self.connection.close(Close::Refused("flood")),
+        };
+        self.carry_out(requests).await;
+    }
+
     /// Notes what the client has proved to have received; a fault costs a repetition at most.
-    async fn confirm(&mut self) {
-        let shown = self.connection.beat();
+    async fn confirm(&mut self, shown: Shown) {
         let Some(caller) = self.connection.caller() else { return };
         for (conversation, place) in shown {
             let services = &self.gate.services;
-            if let Err(refusal) = services.confirm_delivered(&caller, conversation, place).await {
+            let noted = services.confirm_delivered(&caller, S::DIALECT, conversation, place).await;
+            if let Err(refusal) = noted {
                 tracing::debug!(%refusal, %conversation, "delivery was not noted");
             }
         }
@@ -124,17 +220,45 @@ where
                 telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
             }
             waiting.extend(hold.release(|session| session.on_outcome(tag, outcome)));
+            if connection.take_replied() {
+                self.transport.flush().await;
+            }
         }
     }
 
-    async fn identify(&mut self, credentials: &Credentials) -> Outcome {
-        let services = &self.gate.services;
-        let mut caller = services.identify(credentials, self.address).await?;
+    /// Lets the connection speak for somebody who was identified before it was opened.
+    async fn let_in(&mut self, caller: Caller) {
+        let connection = Arc::clone(&self.connection);
+        let hold = connection.hold();
+        let bound = self.bind(caller).await;
+        if let Err(refusal) = &bound {
+            telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
+            if refusal.kind() == RefusalKind::TooManyConnections {
+                connection.close(Close::TooMany);
+            }
+        }
+        let requests = hold.release(|session| session.on_admitted(bound));
+        self.carry_out(requests).await;
+    }
+
+    async fn bind(&mut self, mut caller: Caller) -> Result<Identified, Refusal> {
         caller.connection = Some(self.connection.id());
-        services.bind(self.connection.id(), self.connection.caller(), &caller).await?;
+        let binding = Binding {
+            connection: self.connection.id(),
+            was: self.connection.caller(),
+            caller,
+            dialect: S::DIALECT,
+            hearing: S::HEARING,
+        };
+        let identified = self.gate.services.bind(binding).await?;
         self.connection.bind(caller);
         self.transport.trust();
-        Ok(Reply::Identified(caller.principal))
+        Ok(identified)
+    }
+
+    async fn identify(&mut self, credentials: &Credentials) -> Outcome {
+        let caller = self.gate.services.identify(credentials, self.address).await?;
+        Ok(Reply::Identified(self.bind(caller).await?))
     }
 
     async fn execute(&mut self, intent: Intent) -> Outcome {
@@ -156,6 +280,30 @@ where
                 services.execute(self.connection.caller().as_ref(), command).await
             }
         }
+    }
+
+    /// What the session still wants done for a connection that has ended.
+    async fn say_goodbye(&mut self) {
+        let farewell = self.transport.farewell();
+        let mut commands = Vec::new();
+        let _ = self.connection.step(|session| {
+            commands = session.on_end(farewell);
+            super::Step::idle()
+        });
+        for command in commands {
+            let caller = self.connection.caller();
+            if let Err(refusal) = self.gate.services.execute(caller.as_ref(), command).await {
+                tracing::debug!(%refusal, "a last wish was refused");
+            }
+        }
+    }
+}
+
+/// Waits until a moment, or for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -75,7 +75,9 @@ where
             .written
             .drain(..)
             .filter_map(|output| match output {
-                Output::Frame(frame) | Output::Ephemeral(frame) => Some(frame),
+                Output::Frame(frame) | Output::Reply(frame) | Output::Ephemeral(frame) => {
+                    Some(frame)
+                }
                 Output::Join(_) | Output::Leave(_) => None,
             })
             .collect();

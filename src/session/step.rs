@@ -1,5 +1,7 @@
 //! What a session wants done.
 
+use std::time::Duration;
+
 use super::Session;
 use crate::domain::{Command, ConversationId, Credentials, Place};
 use crate::transport::Close;
@@ -36,6 +38,8 @@ impl<T> Request<T> {
 pub enum Output<F> {
     /// A frame that must arrive.
     Frame(F),
+    /// A command's own reply, which is as long as it was asked for.
+    Reply(F),
     /// A frame that may be lost when the reader lags behind.
     Ephemeral(F),
     /// The transport's own group of this name shall count the connection in.
@@ -51,13 +55,23 @@ pub struct Step<S: Session> {
     pub(super) requests: Vec<Request<S::Tag>>,
     pub(super) shown: Option<(ConversationId, Place)>,
     pub(super) unbind: bool,
+    pub(super) wake: Option<Duration>,
+    pub(super) doubt: Option<Duration>,
     pub(super) close: Option<Close>,
 }
 
 impl<S: Session> Step<S> {
     /// Nothing.
     pub const fn idle() -> Self {
-        Self { outputs: Vec::new(), requests: Vec::new(), shown: None, unbind: false, close: None }
+        Self {
+            outputs: Vec::new(),
+            requests: Vec::new(),
+            shown: None,
+            unbind: false,
+            wake: None,
+            doubt: None,
+            close: None,
+        }
     }
 
     /// Send one frame.
@@ -75,6 +89,11 @@ impl<S: Session> Step<S> {
         Self { outputs, ..Self::idle() }
     }
 
+    /// Send a command's own reply, however long it is.
+    pub fn reply(frame: S::Outgoing) -> Self {
+        Self::idle().and_reply(frame)
+    }
+
     /// Carry out one request.
     pub fn ask(request: Request<S::Tag>) -> Self {
         Self { requests: vec![request], ..Self::idle() }
@@ -84,6 +103,47 @@ impl<S: Session> Step<S> {
     #[must_use]
     pub fn and_send(mut self, frame: S::Outgoing) -> Self {
         self.outputs.push(Output::Frame(frame));
+        self
+    }
+
+    /// And send a command's own reply, however long it is.
+    #[must_use]
+    pub fn and_reply(mut self, frame: S::Outgoing) -> Self {
+        self.outputs.push(Output::Reply(frame));
+        self
+    }
+
+    /// And carry out one request, after those before it.
+    #[must_use]
+    pub fn and_ask(mut self, request: Request<S::Tag>) -> Self {
+        self.requests.push(request);
+        self
+    }
+
+    /// And everything that the other step wants, behind what this one wants.
+    #[must_use]
+    pub fn and_then(mut self, other: Self) -> Self {
+        self.outputs.extend(other.outputs);
+        self.requests.extend(other.requests);
+        self.shown = other.shown.or(self.shown);
+        self.unbind |= other.unbind;
+        self.wake = other.wake.or(self.wake);
+        self.doubt = other.doubt.or(self.doubt);
+        self.close = self.close.or(other.close);
+        self
+    }
+
+    /// And call the session again after this time, in the place of what was said before.
+    #[must_use]
+    pub const fn and_wake(mut self, after: Duration) -> Self {
+        self.wake = Some(after);
+        self
+    }
+
+    /// And end the connection as a lost one unless the client answers within this time.
+    #[must_use]
+    pub const fn and_doubt(mut self, within: Duration) -> Self {
+        self.doubt = Some(within);
         self
     }
 

@@ -88,14 +88,7 @@ fn quick() -> Command {
 
 fn post(word: &'static str, room: ConversationId) -> Said {
     let text = Text::new(word.to_owned(), 100).unwrap();
-    let draft = Draft {
-        conversation: room,
-        text,
-        files: Vec::new(),
-        reference: None,
-        dialect: Dialect::Neo,
-    };
-    Said::Run(word, Command::PostMessage(draft))
+    Said::Run(word, Command::PostMessage(Draft::words(room, text, Dialect::Neo)))
 }
 
 fn fast() -> Pace {

@@ -132,6 +132,39 @@ impl Store {
         }
     }
 
+    /// Whose browser login has this hash of its secret, and which it is.
+    pub async fn find_login_by_session(
+        &self,
+        hash: &[u8; 32],
+    ) -> Result<Option<(Principal, LoginId)>, StoreError> {
+        self.find_login(logins::Column::SessionHash, hash).await
+    }
+
+    /// Whose browser login has this hash of its key, and which it is.
+    pub async fn find_login_by_key(
+        &self,
+        hash: &[u8; 32],
+    ) -> Result<Option<(Principal, LoginId)>, StoreError> {
+        self.find_login(logins::Column::KeyHash, hash).await
+    }
+
+    async fn find_login(
+        &self,
+        column: logins::Column,
+        hash: &[u8; 32],
+    ) -> Result<Option<(Principal, LoginId)>, StoreError> {
+        let row = logins::Entity::find()
+            .filter(column.eq(hash.to_vec()))
+            .filter(logins::Column::ExpiresAt.gt(self.clock().now().micros()))
+            .one(self.reads())
+            .await?;
+        let found = row.map(|row| {
+            let principal = Principal::from_db(row.principal, "logins")?;
+            Ok((principal, LoginId::new(row.id)))
+        });
+        found.transpose()
+    }
+
     /// How an account and one of its logins stand now; none if there is no such account.
     pub async fn identity(
         &self,

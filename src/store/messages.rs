@@ -10,12 +10,14 @@ use std::sync::Arc;
 use entity::{conversation_heads, medias, members, message_changes, messages};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
+use uuid::Uuid;
+
 use super::attachments::media;
 use super::conversations::{NAMED, living, membership};
 use super::{Store, StoreError};
 use crate::domain::{
-    Authorship, Conversation, ConversationId, Kind, LinkId, Membership, Message, MessageId,
-    MessageKind, Page, Place, Principal, Revision, Seq, SmileId, Timestamp, Written,
+    Authorship, Conversation, ConversationId, FileId, Kind, LinkId, Membership, Message, MessageId,
+    MessageKind, Page, Place, Principal, Revision, Seq, Smile, SmileId, Timestamp, Written,
 };
 use crate::policy::MayRead;
 
@@ -67,7 +69,9 @@ pub(super) fn message(row: messages::Model) -> Result<Message, StoreError> {
         link: row.link_id.map(LinkId::new),
         kind,
         text: row.text,
-        smile: row.smile_id.map(SmileId::new),
+        smile: row
+            .smile_id
+            .map(|id| Smile { id: SmileId::new(id), file: FileId::new(Uuid::nil()) }),
         sent: Timestamp::from_micros(row.created_at),
         edited: row.edited_at.map(Timestamp::from_micros),
         deleted: row.deleted_at.map(Timestamp::from_micros),

@@ -6,9 +6,11 @@
 pub mod listener;
 pub mod memory;
 pub mod socketio;
+pub mod websocket;
 pub mod wire;
 
-use std::future::Future;
+use std::future::{Future, ready};
+use std::time::Duration;
 
 /// One connection, as the gate sees it.
 pub trait Transport: Send + 'static {
@@ -28,8 +30,30 @@ pub trait Transport: Send + 'static {
     /// is still received.
     fn receive(&mut self) -> impl Future<Output = Option<Received<Self::Incoming>>> + Send;
 
+    /// Waits until what was sent is written, or the connection has ended, for replies that
+    /// are as long as they are asked for. Transports that bound their replies need not wait.
+    fn flush(&mut self) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
     /// The client has said who it is and may claim more of the server from now on.
     fn trust(&mut self);
+
+    /// How the connection ended, once `receive` has yielded `None`.
+    fn farewell(&self) -> Farewell {
+        Farewell::Lost
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// Without a word, or in a way that does not tell.
+    Lost,
+    /// The client said so, with this code.
+    Theirs(u16),
+    /// The server said so.
+    Ours,
 }
 
 /// The bounded way out of one connection; never waits.
@@ -37,6 +61,20 @@ pub trait Sink<F>: Clone + Send + Sync + 'static {
     /// Queues a frame behind those sent before. On a connection that has ended this does
     /// nothing, and is no error.
     fn send(&self, frame: F) -> Result<(), Full>;
+
+    /// Queues a command's own reply. Where `flush` waits it counts against no bound.
+    fn send_reply(&self, frame: F) -> Result<(), Full> {
+        self.send(frame)
+    }
+
+    /// Asks for proof that everything sent up to now arrives, which `Received::Arrived` will
+    /// give; answers with the place of what was sent last.
+    fn probe(&self) -> u64 {
+        0
+    }
+
+    /// Ends the connection as a lost one unless the client answers within this time.
+    fn doubt(&self, _within: Duration) {}
 
     /// Queues a frame that may be lost when the reader lags behind.
     fn send_ephemeral(&self, frame: F) {
@@ -62,6 +100,8 @@ pub enum Received<F> {
     /// The client answered a heartbeat or came for more. The second one after a frame was
     /// sent proves that the frame has arrived.
     Heartbeat,
+    /// Everything up to this place, as `Sink::probe` counts, has arrived.
+    Arrived(u64),
 }
 
 /// The reader is too slow: there is no room for another frame.
@@ -80,12 +120,20 @@ pub enum Close {
     Violation,
     /// The client did not say who it is, or not well enough.
     Unidentified,
+    /// The same, or the server does not want this client any more, for a reason that it is told.
+    Refused(&'static str),
+    /// What the connection is about does not exist.
+    Absent(&'static str),
+    /// Text was not UTF-8.
+    Invalid,
     /// A frame was larger than allowed.
     TooLarge,
     /// The outcome of what was asked is unknown; the client has to find out.
     Fault,
-    /// The client reads too slowly or has too many connections; come back and catch up.
+    /// The client reads too slowly; come back and catch up.
     TooSlow,
+    /// Its account has too many connections.
+    TooMany,
 }
 
 impl Close {
@@ -95,10 +143,12 @@ impl Close {
             Self::Done => 1000,
             Self::Shutdown => 1001,
             Self::Violation => 1002,
-            Self::Unidentified => 1008,
+            Self::Invalid => 1007,
+            Self::Unidentified | Self::Refused(_) => 1008,
             Self::TooLarge => 1009,
             Self::Fault => 1011,
-            Self::TooSlow => 1013,
+            Self::TooSlow | Self::TooMany => 1013,
+            Self::Absent(_) => 4404,
         }
     }
 
@@ -109,14 +159,25 @@ impl Close {
             Self::Shutdown => "shutdown",
             Self::Violation => "violation",
             Self::Unidentified => "unidentified",
+            Self::Refused(reason) | Self::Absent(reason) => reason,
+            Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
             Self::Fault => "fault",
             Self::TooSlow => "too_slow",
+            Self::TooMany => "too_many",
         }
     }
 
     /// Whether the client should rather not come back by itself.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Violation | Self::Unidentified | Self::TooLarge)
+        matches!(
+            self,
+            Self::Violation
+                | Self::Unidentified
+                | Self::Refused(_)
+                | Self::Absent(_)
+                | Self::Invalid
+                | Self::TooLarge
+        )
     }
 }

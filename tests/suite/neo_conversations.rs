@@ -33,7 +33,7 @@ impl Listener for Channels {
     fn offer(&self, delivery: &Arc<Delivery>) {
         use neo::MessageNotice::{Deleted, Updated};
         let payload = match delivery.event() {
-            Event::MessagePosted { message, sender } => neo::message_sent(message, sender),
+            Event::MessagePosted { message, sender, .. } => neo::message_sent(message, sender),
             Event::FileArrived { message, media, by } => neo::file_arrived(message, media, by),
             Event::MessageEdited { message, .. } => {
                 neo::message_notice(message.conversation, message.id, Updated)

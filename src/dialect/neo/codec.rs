@@ -179,7 +179,7 @@ fn message(argument: &Argument<'_>, manners: &NeoManners) -> Result<(Asked, Inte
     };
     let asked = Asked::Message { files: files.is_some() };
     let files = files.unwrap_or_default();
-    let draft = Draft { conversation, text, files, reference, dialect: Dialect::Neo };
+    let draft = Draft { files, reference, ..Draft::words(conversation, text, Dialect::Neo) };
     Ok((asked, Intent::Run(Command::PostMessage(draft))))
 }
 

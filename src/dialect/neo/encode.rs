@@ -130,7 +130,7 @@ impl Rendered {
 
 fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
     let frames = match event {
-        Event::MessagePosted { message, sender } => {
+        Event::MessagePosted { message, sender, .. } => {
             vec![emit("message", &neo::message_sent(message, sender))]
         }
         Event::FileArrived { message, media, by } => {
@@ -143,8 +143,11 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
             vec![notice(message.conversation, message.id, MessageNotice::Deleted)]
         }
         Event::ReceiptAdvanced { .. } => receipt(event, extras),
-        Event::TypingChanged { conversation, who, typing, .. } => {
-            vec![emit("writing", &writing(*conversation, who, *typing))]
+        Event::TypingChanged { conversation, who, typing, dialect, changed, computed } => {
+            // Of its own dialect everything that was said, of others what is news (RULINGS 46).
+            let told = if *dialect == Dialect::Neo { !computed } else { *changed };
+            let frame = || emit("writing", &writing(*conversation, who, *typing));
+            told.then(frame).into_iter().collect()
         }
         // Not in the original: old clients are not told.
         Event::ConversationChanged { change: ConversationChange::Deleted, .. } if !extras => {
@@ -154,13 +157,18 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
             vec![emit("conversation", &neo::conversation_changed(*conversation, change))]
         }
         Event::CircleChanged { circle, change } => vec![circle_change(*circle, change)],
-        Event::PresenceChanged { who, online, last_seen } if extras => {
+        Event::PresenceChanged { who, online, last_seen, .. } if extras => {
             vec![emit("presence", &presence(who, *online, *last_seen))]
         }
         Event::SignalSent(signal) => forwarded(signal, manners),
         // `FileArrived` has told here what `MessageCompleted` tells elsewhere.
         Event::MessageCompleted { .. }
         | Event::PresenceChanged { .. }
+        | Event::PresenceAnnounced { .. }
+        | Event::AttendanceChanged { .. }
+        | Event::ActiveUsersChanged
+        | Event::DialogBegun { .. }
+        | Event::RoomListed { .. }
         | Event::LoginEnded { .. } => Vec::new(),
     };
     let ephemeral = matches!(event, Event::TypingChanged { .. } | Event::PresenceChanged { .. });

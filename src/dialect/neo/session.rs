@@ -66,9 +66,10 @@ impl NeoSession {
         let step = Step::send_all(encode::reply(tag, reply));
         match tag.asked {
             Asked::Authenticate => {
-                let Reply::Identified(principal) = reply else { return step };
-                let step = if self.who == Some(*principal) { step } else { self.leave_all(step) };
-                self.who = Some(*principal);
+                let Reply::Identified(identified) = reply else { return step };
+                let who = Some(identified.who.principal());
+                let step = if self.who == who { step } else { self.leave_all(step) };
+                self.who = who;
                 step
             }
             Asked::Disconnect => {
@@ -141,6 +142,11 @@ impl NeoSession {
             | Event::ReceiptAdvanced { .. }
             | Event::TypingChanged { .. }
             | Event::PresenceChanged { .. }
+            | Event::PresenceAnnounced { .. }
+            | Event::AttendanceChanged { .. }
+            | Event::ActiveUsersChanged
+            | Event::DialogBegun { .. }
+            | Event::RoomListed { .. }
             | Event::SignalSent(_)
             | Event::LoginEnded { .. } => None,
         }
@@ -213,6 +219,11 @@ fn shown_by(event: &Event) -> Option<(ConversationId, Place)> {
         | Event::ConversationChanged { .. }
         | Event::CircleChanged { .. }
         | Event::PresenceChanged { .. }
+        | Event::PresenceAnnounced { .. }
+        | Event::AttendanceChanged { .. }
+        | Event::ActiveUsersChanged
+        | Event::DialogBegun { .. }
+        | Event::RoomListed { .. }
         | Event::SignalSent(_)
         | Event::LoginEnded { .. } => None,
     }

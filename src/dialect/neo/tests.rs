@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::codec::{self, Meaning};
 use super::{NeoManners, NeoSession};
 use crate::domain::{
-    CircleChange, CircleId, Command, ConversationChange, ConversationId, Credentials, Dialect,
-    Draft, Event, InviteId, LoginId, MessageId, Party, Posted, Principal, Receipt, Refusal, Reply,
-    Revision, Seq, Signal, Target, Text, UserId,
+    CircleChange, CircleId, Command, ConnectionId, ConversationChange, ConversationId, Credentials,
+    Dialect, Draft, Event, Identified, InviteId, LoginId, MessageId, Party, Posted, Principal,
+    Receipt, Refusal, Reply, Revision, Seq, Signal, Target, Text, UserId,
 };
 use crate::session::script::Script;
 use crate::session::{Intent, Request};
@@ -59,13 +59,9 @@ fn ann() -> Party {
 }
 
 fn draft(text: &str, files: &[&str]) -> Draft {
-    Draft {
-        conversation: ROOM,
-        text: Text::new(text.to_owned(), 100).unwrap(),
-        files: files.iter().map(|&name| name.to_owned()).collect(),
-        reference: None,
-        dialect: Dialect::Neo,
-    }
+    let text = Text::new(text.to_owned(), 100).unwrap();
+    let files = files.iter().map(|&name| name.to_owned()).collect();
+    Draft { files, ..Draft::words(ROOM, text, Dialect::Neo) }
 }
 
 #[test]
@@ -184,7 +180,11 @@ fn a_visit_to_a_conversation() {
         .client(packet("authenticate", json!({"token": "T"})))
         .asks(
             &Intent::Identify(Credentials::Token("T".to_owned())),
-            Ok(Reply::Identified(Principal::User(UserId::new(4)))),
+            Ok(Reply::Identified(Identified {
+                who: ann(),
+                connection: ConnectionId::new(1),
+                first: true,
+            })),
         )
         .client_reads([emit("success", &json!("User authenticated"))])
         .client(acked("join_conversation", json!({"conversation_id": 3})))
@@ -258,7 +258,8 @@ fn only_who_used_an_additive_event_is_told_of_additive_ones() {
         up_to: Seq::new(2),
         direct: true,
     };
-    let presence = || Event::PresenceChanged { who: ann(), online: true, last_seen: None };
+    let presence =
+        || Event::PresenceChanged { who: ann(), online: true, last_seen: None, via: None };
     let update = json!({"conversation_id": 3, "message_id": 6, "event": "update"});
     let mark = json!({"conversation_id": 3, "user_id": samples::ann().id, "seq": 2});
     let online = json!({"user_id": samples::ann().id, "online": true});
@@ -328,6 +329,8 @@ fn events_are_written_as_the_page_shows() {
                 who: ann(),
                 typing: true,
                 dialect: Dialect::Neo,
+                changed: true,
+                computed: false,
             },
             emit(
                 "writing",

@@ -152,12 +152,12 @@ async fn post(web: &Web, ask: &Ask) -> Result<Posted, Refusal> {
         ClientRef::new(raw)
             .ok_or_else(|| Refusal::malformed("client_ref must have 1 to 64 characters"))
     });
+    let conversation = ask.keys.number("conversation_id", ConversationId::new)?;
+    let text = web.services().text(text)?;
     let draft = Draft {
-        conversation: ask.keys.number("conversation_id", ConversationId::new)?,
-        text: web.services().text(text)?,
         files: files(web, ask)?,
         reference: reference.transpose()?,
-        dialect: Dialect::Neo,
+        ..Draft::words(conversation, text, Dialect::Neo)
     };
     web.services().post(ask.caller()?, draft).await
 }

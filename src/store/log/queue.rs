@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::{Batch, BatchWriter, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed};
 use crate::domain::{
-    ConversationId, Dialect, Draft, Event, FileId, LinkId, Media, MediaId, MediaOwner, Message,
-    MessageId, MessageKind, Party, Place, Posted, Revision, Seq, Timestamp, Topic,
+    Aside, ConversationId, Dialect, Draft, Event, FileId, LinkId, Media, MediaId, MediaOwner,
+    Message, MessageId, MessageKind, Party, Place, Posted, Revision, Seq, Timestamp, Topic,
 };
 use crate::hub::{News, Notice, Published};
 use crate::policy::{MayPost, MayRead};
@@ -53,6 +53,7 @@ struct Pending {
     row: NewRow,
     sender: Party,
     dialect: Dialect,
+    aside: Option<Aside>,
     answer: oneshot::Sender<Result<Stored, NotPlaced>>,
 }
 
@@ -91,9 +92,10 @@ impl Log {
             });
         };
         let dialect = draft.dialect;
+        let aside = draft.aside.clone().map(|json| Aside { dialect, json });
         let row = self.row(&permit, draft);
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { row: row.clone(), sender, dialect, answer };
+        let pending = Pending { row: row.clone(), sender, dialect, aside, answer };
         self.entries.try_send(Entry::Post(Box::new(pending))).map_err(|_| StoreError::TooSlow)?;
         // The writer answers everything it takes, and in time unless the disk hangs without a
         // word; otherwise nobody knows.
@@ -205,9 +207,9 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     for entry in entries {
         match entry {
             Entry::Post(pending) => {
-                let Pending { row, sender, dialect, answer } = *pending;
+                let Pending { row, sender, dialect, aside, answer } = *pending;
                 batch.rows.push(row);
-                tails.push((sender, dialect, answer));
+                tails.push((sender, aside, dialect, answer));
             }
             Entry::Mark(mark) => batch.marks.push(mark),
         }
@@ -217,9 +219,10 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     let begun = Instant::now();
     let outcomes = writer.write(&mut turn, &batch).await;
     telemetry::count_commit(batch.rows.len() + batch.marks.len(), begun.elapsed());
-    for ((row, outcome), (sender, dialect, answer)) in batch.rows.iter().zip(outcomes).zip(tails) {
+    for ((row, outcome), tail) in batch.rows.iter().zip(outcomes).zip(tails) {
+        let (sender, aside, dialect, answer) = tail;
         // Handed over while the turn is held: nobody commits in between.
-        let stored = tell(store, row, outcome, sender);
+        let stored = tell(store, row, outcome, sender, aside);
         if let Ok((placed, _)) = &stored
             && !placed.duplicate
         {
@@ -230,14 +233,20 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     }
 }
 
-fn tell(store: &Store, row: &NewRow, outcome: Outcome, sender: Party) -> Result<Stored, NotPlaced> {
+fn tell(
+    store: &Store,
+    row: &NewRow,
+    outcome: Outcome,
+    sender: Party,
+    aside: Option<Aside>,
+) -> Result<Stored, NotPlaced> {
     let placed = outcome?;
     let news = if placed.duplicate {
         News::none()
     } else {
         let conversation = ConversationId::new(row.conversation);
         let message = Arc::new(message(row, &placed, &sender));
-        let event = Event::MessagePosted { message, sender };
+        let event = Event::MessagePosted { message, sender, aside };
         News::none()
             .conversation(conversation, Notice::new([Topic::Conversation(conversation)], event))
     };

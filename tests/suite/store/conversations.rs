@@ -77,13 +77,8 @@ impl World {
     }
 
     async fn post(&self, user: &User, id: ConversationId, words: &str, files: &[&str]) -> Posted {
-        let draft = Draft {
-            conversation: id,
-            text: text(words),
-            files: files.iter().map(|name| (*name).to_owned()).collect(),
-            reference: None,
-            dialect: Dialect::Neo,
-        };
+        let files = files.iter().map(|name| (*name).to_owned()).collect();
+        let draft = Draft { files, ..Draft::words(id, text(words), Dialect::Neo) };
         let permit = policy::may_post(&*self.standing(user, id).await).expect("a member");
         self.log.append(permit, draft).await.expect("a message is stored")
     }

@@ -1,0 +1,361 @@
+//! One raw connection: reads, writes, pings and ends, in one task.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Sink as _, Stream as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::outbox::{Outbox, RawSink};
+use super::rationed::Rationed;
+use super::{Frame, RawSettings};
+use crate::transport::{Close, Farewell, Received, Transport};
+
+/// How long a client may take to answer a close.
+const CLOSING: Duration = Duration::from_secs(5);
+/// Bytes of a refused frame that are read on, so that the close reaches its sender.
+const DISCARDED: usize = 64 << 20;
+/// Bytes of a first frame's own head, and of pings before it.
+const HEADS: usize = 1024;
+/// Bytes read from a socket at once; larger frames take more than one read.
+const READ_BUFFER: usize = 4 << 10;
+/// Bytes gathered before a socket is written to.
+const WRITE_BUFFER: usize = 4 << 10;
+
+type Wire = WebSocketStream<Rationed<TokioIo<Upgraded>>>;
+
+/// A raw WebSocket.
+#[derive(Debug)]
+pub struct RawSocket {
+    wire: Wire,
+    outbox: Arc<Outbox>,
+    ping_every: Duration,
+    silence: Duration,
+    first_frame: Option<usize>,
+    phase: Phase,
+    farewell: Farewell,
+    /// Frames written.
+    written: u64,
+    /// The last ping, and how many frames had been written before it, until it is answered.
+    unanswered: Option<u64>,
+    /// Frames that have arrived for certain.
+    arrived: u64,
+    heard: Instant,
+    next_ping: Instant,
+    /// When a client that is doubted must have answered.
+    answer_by: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The client has said goodbye; the answer is on its way, behind so many frames.
+    Answering,
+    /// We have said goodbye, or are about to.
+    Closing {
+        until: Instant,
+    },
+    /// The same, and what still comes is not even read as frames.
+    Discarding {
+        until: Instant,
+        left: usize,
+    },
+    /// Everything was read; one confirmation is still to be told.
+    Confirming,
+    Over,
+}
+
+impl RawSocket {
+    pub(super) async fn new(io: TokioIo<Upgraded>, settings: &RawSettings) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(WRITE_BUFFER)
+            .max_message_size(Some(settings.frame_bytes))
+            .max_frame_size(Some(settings.frame_bytes));
+        let io = Rationed::new(io, settings.first_frame_bytes.map(|bytes| bytes + HEADS));
+        let wire = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+        let now = Instant::now();
+        Self {
+            wire,
+            outbox: Outbox::new(settings.sink_frames, settings.sink_bytes),
+            ping_every: settings.ping,
+            silence: settings.silence,
+            first_frame: settings.first_frame_bytes,
+            phase: Phase::Open,
+            farewell: Farewell::Lost,
+            written: 0,
+            unanswered: None,
+            arrived: 0,
+            heard: now,
+            next_ping: now + settings.ping,
+            answer_by: None,
+            timer: Box::pin(sleep_until(now + settings.ping)),
+        }
+    }
+
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Received<Frame>>> {
+        self.outbox.writer.register(context.waker());
+        loop {
+            match self.phase {
+                Phase::Over => return Poll::Ready(None),
+                Phase::Confirming => {
+                    self.phase = Phase::Over;
+                    self.arrived = self.written;
+                    return Poll::Ready(Some(Received::Arrived(self.written)));
+                }
+                Phase::Discarding { .. } => {
+                    self.push(context);
+                    self.discard(context);
+                }
+                Phase::Open | Phase::Answering | Phase::Closing { .. } => {
+                    self.push(context);
+                    if let Poll::Ready(received) = self.read(context) {
+                        return Poll::Ready(Some(received));
+                    }
+                }
+            }
+            if !matches!(self.phase, Phase::Over | Phase::Confirming)
+                && self.watch(context).is_pending()
+            {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Writes what there is to write, as far as the client takes it.
+    fn push(&mut self, context: &mut Context<'_>) {
+        if self.try_push(context).is_err() {
+            self.phase = Phase::Over;
+        }
+    }
+
+    fn try_push(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
+        loop {
+            match Pin::new(&mut self.wire).poll_ready(context) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Ok(()),
+            }
+            let Some(message) = self.next_message() else { break };
+            Pin::new(&mut self.wire).start_send(message)?;
+        }
+        match Pin::new(&mut self.wire).poll_flush(context) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// What is to be written next.
+    fn next_message(&mut self) -> Option<Message> {
+        if self.phase != Phase::Open {
+            return None;
+        }
+        let doubted = self.outbox.take_doubt();
+        if let Some(within) = doubted {
+            self.answer_by.get_or_insert(Instant::now() + within);
+        }
+        let unproven = self.outbox.probe().min(self.written) > self.arrived;
+        let due = unproven || doubted.is_some() || Instant::now() >= self.next_ping;
+        if due && self.unanswered.is_none() {
+            self.unanswered = Some(self.written);
+            self.next_ping = Instant::now() + self.ping_every;
+            return Some(Message::Ping(Bytes::copy_from_slice(&self.written.to_be_bytes())));
+        }
+        if let Some(frame) = self.outbox.pop() {
+            self.written += 1;
+            return Some(Message::Text(frame));
+        }
+        let close = self.outbox.close()?;
+        self.phase = Phase::Closing { until: Instant::now() + CLOSING };
+        self.farewell = Farewell::Ours;
+        Some(goodbye(close))
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> Poll<Received<Frame>> {
+        loop {
+            let Poll::Ready(next) = Pin::new(&mut self.wire).poll_next(context) else {
+                if self.first_frame.is_some() && self.wire.get_ref().is_stalled() {
+                    self.turn_away(Close::TooLarge);
+                }
+                return Poll::Pending;
+            };
+            match next {
+                Some(Ok(message)) => {
+                    self.heard = Instant::now();
+                    if let Some(received) = self.take(message) {
+                        return Poll::Ready(received);
+                    }
+                    // A ping of the client's is answered, and a goodbye.
+                    self.push(context);
+                }
+                Some(Err(error)) => self.fail(&error),
+                // The farewells are exchanged.
+                None if self.phase == Phase::Answering => self.phase = Phase::Confirming,
+                None => self.phase = Phase::Over,
+            }
+            if !matches!(self.phase, Phase::Open | Phase::Answering | Phase::Closing { .. }) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Option<Received<Frame>> {
+        let frame = match message {
+            Message::Text(text) => Frame::Text(text),
+            Message::Binary(bytes) => Frame::Binary(bytes),
+            Message::Pong(payload) => return self.take_pong(&payload),
+            Message::Close(frame) => {
+                if matches!(self.phase, Phase::Closing { .. }) {
+                    self.phase = Phase::Confirming;
+                } else {
+                    self.phase = Phase::Answering;
+                    self.farewell = Farewell::Theirs(frame.map_or(1005, |frame| frame.code.into()));
+                }
+                return None;
+            }
+            Message::Ping(_) | Message::Frame(_) => return None,
+        };
+        if self.phase != Phase::Open {
+            return None;
+        }
+        if self.first_frame.take().is_some_and(|most| frame.len() > most) {
+            self.turn_away(Close::TooLarge);
+            return None;
+        }
+        Some(Received::Frame(frame))
+    }
+
+    fn take_pong(&mut self, payload: &[u8]) -> Option<Received<Frame>> {
+        let position = u64::from_be_bytes(payload.try_into().ok()?);
+        if self.unanswered != Some(position) {
+            return None;
+        }
+        self.unanswered = None;
+        self.answer_by = None;
+        self.arrived = position;
+        Some(Received::Arrived(position))
+    }
+
+    fn fail(&mut self, error: &Error) {
+        match error {
+            Error::Capacity(_) => self.turn_away(Close::TooLarge),
+            Error::Utf8(_) => self.turn_away(Close::Invalid),
+            Error::Protocol(problem)
+                if !matches!(
+                    problem,
+                    tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake
+                ) =>
+            {
+                self.turn_away(Close::Violation);
+            }
+            _ => self.phase = Phase::Over,
+        }
+    }
+
+    /// Says goodbye to a client that can no longer be understood, and reads on for a while:
+    /// what is unread when a stream ends takes the goodbye with it.
+    fn turn_away(&mut self, close: Close) {
+        self.outbox.set_close(close);
+        self.farewell = Farewell::Ours;
+        let close = self.outbox.close().unwrap_or(close);
+        self.phase = Phase::Discarding { until: Instant::now() + CLOSING, left: DISCARDED };
+        // If it cannot be written any more, nobody is there to read it.
+        let _ = Pin::new(&mut self.wire).start_send(goodbye(close));
+    }
+
+    fn discard(&mut self, context: &mut Context<'_>) {
+        let mut piece = [0; READ_BUFFER];
+        while let Phase::Discarding { until, left } = self.phase {
+            // What is read here belongs to no frame, so no bound of frames counts.
+            self.wire.get_mut().lift();
+            let mut buf = ReadBuf::new(&mut piece);
+            match Pin::new(self.wire.get_mut()).poll_read(context, &mut buf) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && left > buf.filled().len() => {
+                    self.phase = Phase::Discarding { until, left: left - buf.filled().len() };
+                }
+                Poll::Ready(_) => self.phase = Phase::Over,
+            }
+        }
+    }
+
+    /// Waits for the next moment at which something is due; ready when it has come.
+    fn watch(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let end = match self.phase {
+            Phase::Closing { until } | Phase::Discarding { until, .. } => until,
+            // A close that waits behind frames nobody reads does not wait for ever.
+            Phase::Open if self.outbox.close().is_some() => {
+                *self.answer_by.get_or_insert(now + CLOSING)
+            }
+            _ => (self.heard + self.silence).min(self.answer_by.unwrap_or(now + self.silence)),
+        };
+        if now >= end {
+            self.phase = Phase::Over;
+            return Poll::Ready(());
+        }
+        let pings = self.phase == Phase::Open && self.unanswered.is_none();
+        let next = if pings { end.min(self.next_ping) } else { end };
+        if self.timer.deadline() != next {
+            self.timer.as_mut().reset(next);
+        }
+        self.timer.as_mut().poll(context)
+    }
+}
+
+fn goodbye(close: Close) -> Message {
+    Message::Close(Some(CloseFrame { code: close.code().into(), reason: close.reason().into() }))
+}
+
+impl Transport for RawSocket {
+    type Incoming = Frame;
+    type Outgoing = super::Utf8Bytes;
+    type Sink = RawSink;
+
+    fn sink(&self) -> RawSink {
+        self.outbox.sink()
+    }
+
+    async fn receive(&mut self) -> Option<Received<Frame>> {
+        poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    async fn flush(&mut self) {
+        poll_fn(|context| {
+            loop {
+                self.outbox.writer.register(context.waker());
+                let before = self.written;
+                self.push(context);
+                if self.phase != Phase::Open || self.outbox.is_empty() {
+                    return Poll::Ready(());
+                }
+                if self.written > before {
+                    self.heard = Instant::now();
+                }
+                if self.watch(context).is_pending() {
+                    return Poll::Pending;
+                }
+            }
+        })
+        .await;
+    }
+
+    fn trust(&mut self) {
+        self.wire.get_mut().lift();
+        self.first_frame = None;
+    }
+
+    fn farewell(&self) -> Farewell {
+        self.farewell
+    }
+}
