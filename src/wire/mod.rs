@@ -3,3 +3,4 @@
 //! Pure functions from `domain` to JSON; who may see what was decided before.
 
 pub mod neo;
+pub mod plain;
