@@ -1,10 +1,14 @@
 //! What a client may ask over its connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::{CircleId, ConversationId, Dialect, Draft, Revision, Seq, Target, UserId};
+use super::{
+    CircleId, ConversationId, Dialect, Draft, MessageId, Revision, RoomCommand, Seq, Target, Text,
+    UserId,
+};
 
 /// What a client offers to show who it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -44,6 +48,28 @@ pub enum Command {
     LeaveCircle(CircleId),
     /// Post a message.
     PostMessage(Draft),
+    /// Change the words of a message.
+    EditMessage {
+        /// Where it was posted.
+        conversation: ConversationId,
+        /// Which.
+        message: MessageId,
+        /// What it says from now on.
+        text: Text,
+        /// How long its author may change it, if not for ever.
+        within: Option<Duration>,
+    },
+    /// Remove a message.
+    RemoveMessage {
+        /// Where it was posted.
+        conversation: ConversationId,
+        /// Which.
+        message: MessageId,
+        /// How long its author may remove it, if not for ever.
+        within: Option<Duration>,
+    },
+    /// What is asked about rooms.
+    Rooms(RoomCommand),
     /// Tell that one is typing, or no longer.
     SetTyping {
         /// Where.

@@ -171,6 +171,18 @@ pub enum Event {
     },
     /// A party of a call has something to tell another.
     SignalSent(Signal),
+    /// Somebody has come back by a login: its other connections have to prove that they are there.
+    LoginDoubted {
+        /// Which.
+        login: LoginId,
+        /// Who has come back.
+        by: ConnectionId,
+    },
+    /// A lost connection of a login has left rooms that can be taken over.
+    RoomsParked {
+        /// Which.
+        login: LoginId,
+    },
     /// A login has ended: what it identified is no longer identified.
     LoginEnded {
         /// Which.

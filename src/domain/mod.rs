@@ -13,6 +13,7 @@ mod party;
 mod receipt;
 mod refusal;
 mod reply;
+mod rooms;
 mod time;
 
 pub use attachment::{Media, MediaOwner};
@@ -34,4 +35,5 @@ pub use party::{Device, Party, User};
 pub use receipt::Receipt;
 pub use refusal::{Refusal, RefusalKind};
 pub use reply::{IceServer, Identified, Outcome, Page, Posted, Reply};
+pub use rooms::{Past, Replay, Resumed, RoomCommand, RoomReply, Spoken};
 pub use time::Timestamp;

@@ -96,6 +96,14 @@ impl Party {
         }
     }
 
+    /// The name by which dialects of names know it: a user's handle, a device's name.
+    pub fn handle(&self) -> &str {
+        match self {
+            Self::User(user) => &user.username,
+            Self::Device(device) => &device.name,
+        }
+    }
+
     /// The user, if it is one.
     pub fn user(&self) -> Option<&Arc<User>> {
         match self {

@@ -1,6 +1,8 @@
 //! What the one who asked is told when a command was carried out.
 
-use super::{ConnectionId, Media, MessageId, Party, Refusal, Revision, Seq, Written};
+use super::{
+    ConnectionId, Media, MessageId, Party, Refusal, Revision, RoomReply, Seq, Spoken, Written,
+};
 
 /// What became of a command.
 pub type Outcome = Result<Reply, Refusal>;
@@ -64,6 +66,15 @@ pub enum Reply {
     Done,
     /// A message was stored.
     Posted(Posted),
+    /// A message says what was asked for.
+    Edited {
+        /// As it is now.
+        message: Box<Spoken>,
+        /// Whether it had said something else.
+        changed: bool,
+    },
+    /// What is told about rooms.
+    Rooms(RoomReply),
     /// Messages that were asked for.
     Page(Page),
     /// What a TURN server takes.

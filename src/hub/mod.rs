@@ -4,6 +4,7 @@
 //! and who is too slow is let go by its own connection. Only publishers call `publish`,
 //! so that order within a conversation is the order of its log.
 
+mod attendance;
 mod delivery;
 mod publisher;
 mod roster;
@@ -16,8 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use crate::domain::ConnectionId;
-use crate::domain::{Event, Principal, Topic};
+use crate::domain::{ConversationId, Event, Principal, Topic};
 
+pub use attendance::{Attendance, Attendee, Kept, Movement};
 pub use delivery::{Delivery, Rendition};
 pub use publisher::{News, Notice, Published, Publishers};
 pub use roster::{Arrival, Departure, Roster, TooManyConnections};
@@ -48,6 +50,7 @@ struct Shared {
     /// What each attached connection is, and listens to.
     attached: Mutex<HashMap<ConnectionId, Attached>>,
     roster: Roster,
+    attendance: Attendance,
 }
 
 struct Attached {
@@ -64,9 +67,14 @@ impl std::fmt::Debug for Hub {
 impl Hub {
     /// Takes a connection in; it hears nothing until it subscribes.
     pub fn attach(&self, listener: Arc<dyn Listener>) -> ConnectionId {
-        let id = ConnectionId::new(self.shared.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let id = self.number();
         self.shared.attached.lock().insert(id, Attached { listener, topics: HashSet::new() });
         id
+    }
+
+    /// A number that no connection has.
+    pub fn number(&self) -> ConnectionId {
+        ConnectionId::new(self.shared.next.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Lets a connection go, with all its subscriptions.
@@ -120,6 +128,35 @@ impl Hub {
         for connection in self.shared.roster.connections(principal) {
             self.unsubscribe(connection, topic);
         }
+    }
+
+    /// The same with a conversation: who attended it is told so, and the rest of it, unless
+    /// it is at its end.
+    pub(super) async fn put_out(&self, principal: Principal, conversation: ConversationId) {
+        self.evict(principal, Topic::Conversation(conversation));
+        let gone = self.shared.attendance.evict(conversation, principal);
+        for movement in &gone {
+            self.unsubscribe(movement.connection, Topic::Attendance(conversation));
+            self.offer_to(movement.connection, movement.event());
+        }
+        for movement in gone {
+            self.publish(&[Topic::Attendance(conversation)], movement.event()).await;
+        }
+    }
+
+    /// A conversation is at its end: everybody who attended it is told so.
+    pub(super) fn empty(&self, conversation: ConversationId) {
+        for movement in self.shared.attendance.clear(conversation) {
+            for topic in [Topic::Conversation(conversation), Topic::Attendance(conversation)] {
+                self.unsubscribe(movement.connection, topic);
+            }
+            self.offer_to(movement.connection, movement.event());
+        }
+    }
+
+    /// Whether anybody listens to a topic.
+    pub fn is_heard(&self, topic: Topic) -> bool {
+        self.shared.topics.read().contains_key(&topic)
     }
 
     fn forget(&self, connection: ConnectionId, topic: Topic) {
@@ -176,6 +213,11 @@ impl Hub {
     /// Who is connected.
     pub fn roster(&self) -> &Roster {
         &self.shared.roster
+    }
+
+    /// Who attends what.
+    pub fn attendance(&self) -> &Attendance {
+        &self.shared.attendance
     }
 }
 

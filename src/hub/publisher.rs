@@ -6,7 +6,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::Hub;
-use crate::domain::{CircleId, ConversationId, Event, Principal, Topic};
+use crate::domain::{CircleId, ConversationChange, ConversationId, Event, Principal, Topic};
 
 /// How many publishers there are; more than cores helps nobody.
 const PUBLISHERS: usize = 4;
@@ -26,6 +26,13 @@ impl Notice {
     /// An event for those who listen to `topics`.
     pub fn new(topics: impl Into<Vec<Topic>>, event: Event) -> Self {
         Self { topics: topics.into(), event, evicted: Vec::new() }
+    }
+
+    /// Nothing that anybody hears, and `principal` is put out of a conversation.
+    pub fn putting_out(principal: Principal, conversation: ConversationId) -> Self {
+        let change = ConversationChange::Updated;
+        let event = Event::ConversationChanged { conversation, change };
+        Self::new([], event).evicting(principal, Topic::Conversation(conversation))
     }
 
     /// The same, and `principal` hears nothing of `topic` afterwards.
@@ -170,9 +177,24 @@ async fn run(hub: Hub, mut items: mpsc::UnboundedReceiver<Item>) {
             let _ = after.await;
         }
         for notice in item.notices {
+            let ended = match notice.event {
+                Event::ConversationChanged {
+                    conversation,
+                    change: ConversationChange::Deleted,
+                } => Some(conversation),
+                _ => None,
+            };
             hub.publish(&notice.topics, notice.event).await;
+            if let Some(conversation) = ended {
+                hub.empty(conversation);
+            }
             for (principal, topic) in notice.evicted {
-                hub.evict(principal, topic);
+                match topic {
+                    Topic::Conversation(conversation) => {
+                        hub.put_out(principal, conversation).await;
+                    }
+                    _ => hub.evict(principal, topic),
+                }
             }
         }
         let _ = item.done.send(());

@@ -31,5 +31,8 @@ pub use governing::{
     MaySetDevice, MayStart, may_invite, may_keep_rooms, may_kick, may_promote, may_quit,
     may_rename, may_set_device, may_start,
 };
-pub use posting::{MayEdit, MayPost, MayRemove, MayType, may_edit, may_post, may_remove, may_type};
+pub use posting::{
+    MayEdit, MayPost, MayRemove, MayType, keeps_order, may_edit, may_post, may_remove, may_type,
+    require_in_time,
+};
 pub use standing::{Seat, Standing};

@@ -1,7 +1,11 @@
 //! Who may post, edit and remove messages, and tell that they are typing.
 
+use std::time::Duration;
+
 use super::Standing;
-use crate::domain::{ConversationId, Kind, LinkId, Message, MessageId, Principal, Refusal};
+use crate::domain::{
+    ConversationId, Kind, LinkId, Message, MessageId, Principal, Refusal, Timestamp,
+};
 
 permit! {
     /// Proof that its holder may post as `author` in `conversation`.
@@ -77,11 +81,28 @@ pub fn may_edit(standing: &Standing, message: &Message) -> Result<MayEdit, Refus
     })
 }
 
+/// Whether somebody may remove what others said.
+pub fn keeps_order(standing: &Standing) -> bool {
+    standing.staff && standing.conversation.kind == Kind::Room
+}
+
+/// Authors may be given only so long to change their minds.
+pub fn require_in_time(
+    sent: Timestamp,
+    now: Timestamp,
+    within: Option<Duration>,
+) -> Result<(), Refusal> {
+    let over = within.is_some_and(|within| {
+        let age = now.micros().saturating_sub(sent.micros());
+        u128::try_from(age).is_ok_and(|age| age > within.as_micros())
+    });
+    if over { Err(Refusal::forbidden("the time to change this message is over")) } else { Ok(()) }
+}
+
 /// Authors remove what they said while they take part; in rooms staff removes anything.
 pub fn may_remove(standing: &Standing, message: &Message) -> Result<MayRemove, Refusal> {
     standing.require_part()?;
-    let keeps_order = standing.staff && standing.conversation.kind == Kind::Room;
-    if message.author != standing.principal && !keeps_order {
+    if message.author != standing.principal && !keeps_order(standing) {
         return Err(Refusal::forbidden("only its author may remove a message"));
     }
     Ok(MayRemove {
@@ -101,7 +122,7 @@ pub fn may_type(standing: &Standing) -> Result<MayType, Refusal> {
 mod tests {
     use super::super::standing::facts::*;
     use super::*;
-    use crate::domain::{Access, DeviceId, MessageKind, Revision, Seq, Timestamp};
+    use crate::domain::{Access, DeviceId, MessageKind, Revision, Seq};
 
     fn said_by(author: Principal) -> Message {
         Message {
@@ -121,6 +142,18 @@ mod tests {
             read: None,
             media_count: 0,
             medias: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn authors_may_be_given_only_so_long() {
+        let sent = Timestamp::from_secs(100);
+        let minute = Some(Duration::from_secs(60));
+        for (now, within, verdict) in
+            [(1_000, None, true), (160, minute, true), (161, minute, false), (90, minute, true)]
+        {
+            let result = require_in_time(sent, Timestamp::from_secs(now), within);
+            assert_eq!(result.is_ok(), verdict, "{now}");
         }
     }
 

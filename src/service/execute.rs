@@ -16,7 +16,7 @@ impl Services {
                 self.attend_conversation(known()?, id).await.map(|()| Reply::Done)
             }
             Command::LeaveConversation(id) => {
-                self.leave(known()?, Topic::Conversation(id));
+                self.leave_conversation(known()?, id).await;
                 Ok(Reply::Done)
             }
             Command::JoinCircle(id) => self.attend_circle(known()?, id).await.map(|()| Reply::Done),
@@ -24,6 +24,14 @@ impl Services {
                 self.leave(known()?, Topic::Circle(id));
                 Ok(Reply::Done)
             }
+            Command::EditMessage { conversation, message, text, within } => {
+                self.edit_in(known()?, conversation, message, text, within).await
+            }
+            Command::RemoveMessage { conversation, message, within } => {
+                let caller = known()?;
+                self.remove_in(caller, conversation, message, within).await.map(|()| Reply::Done)
+            }
+            Command::Rooms(command) => self.keep_rooms(known()?, command).await.map(Reply::Rooms),
             Command::PostMessage(draft) => self.post(known()?, draft).await.map(Reply::Posted),
             Command::SetTyping { conversation, typing, dialect } => {
                 self.set_typing(known()?, conversation, typing, dialect).await.map(|()| Reply::Done)

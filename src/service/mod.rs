@@ -18,9 +18,12 @@ mod messages;
 mod naming;
 mod presence;
 mod revisions;
+mod rooms;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use attendance::AttendanceTeller;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -61,6 +64,7 @@ pub struct Caller {
 #[derive(Clone)]
 pub struct Services {
     parts: Arc<Parts>,
+    attendances: AttendanceTeller,
 }
 
 /// What the use cases rest on.
@@ -98,7 +102,8 @@ impl std::fmt::Debug for Services {
 impl Services {
     /// Brings together what the use cases rest on.
     pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
+        let attendances = AttendanceTeller::start(parts.store.clone());
+        Self { parts: Arc::new(parts), attendances }
     }
 
     /// Everything that is kept.
@@ -121,6 +126,10 @@ impl Services {
 
     fn presence(&self) -> &PresenceTeller {
         &self.parts.presence
+    }
+
+    fn attendances(&self) -> &AttendanceTeller {
+        &self.attendances
     }
 
     fn clock(&self) -> &Clock {

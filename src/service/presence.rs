@@ -147,6 +147,7 @@ impl Services {
         if let Some(was) = was {
             if !same {
                 hub.retain(connection, &own);
+                self.attendances().end(hub, connection);
                 self.count_out(connection, was.principal);
             } else if was.login != caller.login {
                 hub.unsubscribe(connection, Topic::Login(was.login));
@@ -172,6 +173,7 @@ impl Services {
     /// offline if this was its last.
     pub fn unbind(&self, connection: ConnectionId, caller: &Caller) {
         self.hub().retain(connection, &[]);
+        self.attendances().end(self.hub(), connection);
         self.count_out(connection, caller.principal);
     }
 

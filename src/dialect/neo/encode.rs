@@ -169,6 +169,8 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
         | Event::ActiveUsersChanged
         | Event::DialogBegun { .. }
         | Event::RoomListed { .. }
+        | Event::LoginDoubted { .. }
+        | Event::RoomsParked { .. }
         | Event::LoginEnded { .. } => Vec::new(),
     };
     let ephemeral = matches!(event, Event::TypingChanged { .. } | Event::PresenceChanged { .. });

@@ -148,6 +148,8 @@ impl NeoSession {
             | Event::DialogBegun { .. }
             | Event::RoomListed { .. }
             | Event::SignalSent(_)
+            | Event::LoginDoubted { .. }
+            | Event::RoomsParked { .. }
             | Event::LoginEnded { .. } => None,
         }
     }
@@ -225,6 +227,8 @@ fn shown_by(event: &Event) -> Option<(ConversationId, Place)> {
         | Event::DialogBegun { .. }
         | Event::RoomListed { .. }
         | Event::SignalSent(_)
+        | Event::LoginDoubted { .. }
+        | Event::RoomsParked { .. }
         | Event::LoginEnded { .. } => None,
     }
 }
