@@ -12,11 +12,15 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::logins::login_ended;
 use super::memberships::changed;
-use super::{CONVERSATION_REMOVED, LOGINS_ENDED, Notice, Store, StoreError, USER_CHANGED};
-use crate::domain::{
-    Access, ConversationChange, ConversationId, LoginId, Principal, Topic, UserId,
+use super::rooms::listed;
+use super::{
+    CONVERSATION_REMOVED, LOGINS_ENDED, Notice, ROOM_ADDED, ROOM_CHANGED, Store, StoreError,
+    USER_CHANGED,
 };
-use crate::hub::News;
+use crate::domain::{
+    Access, ConversationChange, ConversationId, Listing, LoginId, Principal, Topic, UserId,
+};
+use crate::hub::{News, Notice as HubNotice};
 
 /// How often one looks.
 const PACE: Duration = Duration::from_secs(1);
@@ -79,9 +83,10 @@ impl Store {
             USER_CHANGED => self.user_changed(UserId::new(notice.subject)).await,
             LOGINS_ENDED => self.logins_ended(Principal::from_db(notice.subject, "notices")?).await,
             CONVERSATION_REMOVED => {
-                self.conversation_removed(ConversationId::new(notice.subject)).await;
-                Ok(())
+                self.conversation_removed(ConversationId::new(notice.subject)).await
             }
+            ROOM_ADDED => self.room_added(ConversationId::new(notice.subject)).await,
+            ROOM_CHANGED => self.room_changed(ConversationId::new(notice.subject)).await,
             _ => Ok(()),
         }
     }
@@ -96,9 +101,12 @@ impl Store {
         if self.find_user(id).await?.is_some_and(|user| user.is_staff()) {
             return Ok(());
         }
-        for room in self.list_rooms().await?.iter().filter(|room| room.access == Access::Staff) {
-            self.hub().evict(principal, Topic::Conversation(room.id));
-        }
+        let rooms = self.list_rooms().await?;
+        let staff_only = rooms.iter().filter(|room| room.access == Access::Staff);
+        let news = staff_only.fold(News::none(), |news, room| {
+            news.conversation(room.id, HubNotice::putting_out(principal, room.id))
+        });
+        self.tell(news).await;
         Ok(())
     }
 
@@ -123,7 +131,7 @@ impl Store {
     }
 
     /// Everybody in it is told, and hears nothing of it afterwards.
-    async fn conversation_removed(&self, id: ConversationId) {
+    async fn conversation_removed(&self, id: ConversationId) -> Result<(), StoreError> {
         self.forget_standings_of(id);
         let everybody = self.hub().roster().principals();
         let notice = everybody
@@ -131,7 +139,28 @@ impl Store {
             .fold(changed(id, ConversationChange::Deleted), |notice, principal| {
                 notice.evicting(principal, Topic::Conversation(id))
             });
-        self.tell(News::none().conversation(id, notice)).await;
+        let mut news = News::none().conversation(id, notice);
+        if let Some((room, users)) = self.find_removed(id).await? {
+            news.append(listed(&room, Listing::Removed, users));
+        }
+        self.tell(news).await;
+        Ok(())
+    }
+
+    /// Everybody who shows rooms is told.
+    async fn room_added(&self, id: ConversationId) -> Result<(), StoreError> {
+        if let Some(room) = self.find_conversation(id).await? {
+            self.tell(listed(&room, Listing::Added, [])).await;
+        }
+        Ok(())
+    }
+
+    /// The same, and who may not be in it any more is put out.
+    async fn room_changed(&self, id: ConversationId) -> Result<(), StoreError> {
+        self.forget_standings_of(id);
+        let Some(room) = self.find_conversation(id).await? else { return Ok(()) };
+        self.tell(News::none().conversation(id, changed(id, ConversationChange::Updated))).await;
+        self.tell_room_changed(&room).await
     }
 }
 

@@ -10,10 +10,11 @@ use sea_orm::{
 };
 
 use super::conversations::{find_conversation, living};
+use super::rooms::{listed, listed_for_all};
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{
     CircleId, Conversation, ConversationChange, ConversationId, DeviceId, Event, Kind, LinkId,
-    Party, Principal, Role, Timestamp, Topic, UserId,
+    Listing, Party, Principal, Role, Timestamp, Topic, UserId,
 };
 use crate::hub::{News, Notice};
 use crate::policy::{MayEnter, MayInvite, MayKick, MayPromote, MayQuit, MayRename, MaySetDevice};
@@ -182,8 +183,12 @@ impl Store {
         let now = self.clock().now();
         self.change_members(conversation, async |tx| {
             let link = admit(tx, now, conversation, user, Role::Standard).await?;
-            let user = Principal::User(user);
-            let news = changed_for(user, conversation, ConversationChange::Invited(user));
+            let invited = Principal::User(user);
+            let change = ConversationChange::Invited(invited);
+            let mut news = changed_for(invited, conversation, change);
+            if let Some(group) = find_conversation(tx, conversation).await? {
+                news.append(listed(&group, Listing::Added, [user]));
+            }
             Ok(Changed { value: link, news })
         })
         .await
@@ -229,7 +234,7 @@ impl Store {
             };
             let ended = end_membership(tx, now, &conversation, permit.link(), false).await?;
             let (user, by) = (self.face(tx, kicked).await?, self.face(tx, permit.by()).await?);
-            let news = if ended { put_out(id, user, Some(by)) } else { News::none() };
+            let news = if ended { put_out(&conversation, user, Some(by)) } else { News::none() };
             Ok(Changed { value: ended, news })
         })
         .await
@@ -245,7 +250,7 @@ impl Store {
             };
             let ended = end_membership(tx, now, &conversation, permit.link(), true).await?;
             let user = self.face(tx, leaver).await?;
-            let news = if ended { put_out(id, user, None) } else { News::none() };
+            let news = if ended { put_out(&conversation, user, None) } else { News::none() };
             Ok(Changed { value: ended, news })
         })
         .await
@@ -276,7 +281,7 @@ impl Store {
             let conversation = super::conversations::conversation(found)?;
             let now = self.clock().now();
             end_membership(tx, now, &conversation, LinkId::new(row.id), true).await?;
-            news.append(put_out(conversation.id, user.clone(), by.cloned()));
+            news.append(put_out(&conversation, user.clone(), by.cloned()));
         }
         Ok(news)
     }
@@ -296,6 +301,7 @@ impl Store {
             ..Default::default()
         };
         self.change_members(id, async |tx| {
+            let before = find_conversation(tx, id).await?;
             let value = update(tx, id, row).await?;
             let mut notice = changed(id, ConversationChange::Updated);
             if let Some(now) = value.as_ref().filter(|now| !now.device_access)
@@ -303,10 +309,13 @@ impl Store {
             {
                 notice = notice.evicting(Principal::Device(device), Topic::Conversation(id));
             }
-            let news = match value {
-                Some(_) => News::none().conversation(id, notice),
-                None => News::none(),
-            };
+            let mut news = News::none();
+            if let Some(now) = &value {
+                news = news.conversation(id, notice);
+                if before.is_some_and(|before| before.title != now.title) {
+                    news.append(listed_for_all(tx, now, Listing::Changed).await?);
+                }
+            }
             Ok(Changed { value, news })
         })
         .await
@@ -371,13 +380,17 @@ async fn update(
 }
 
 /// Everybody hears of it, the one who goes included; who hears nothing further.
-fn put_out(conversation: ConversationId, user: Party, by: Option<Party>) -> News {
-    let principal = user.principal();
+fn put_out(conversation: &Conversation, user: Party, by: Option<Party>) -> News {
+    let (principal, id) = (user.principal(), conversation.id);
     let change = match by {
         Some(by) => ConversationChange::Kicked { user, by },
         None => ConversationChange::Quit(user),
     };
-    let notice = changed(conversation, change);
-    let notice = notice.evicting(principal, Topic::Conversation(conversation));
-    News::none().conversation(conversation, notice)
+    let notice = changed(id, change).evicting(principal, Topic::Conversation(id));
+    let mut news = News::none().conversation(id, notice);
+    // An open room is listed for those who are not in it as well.
+    if conversation.kind == Kind::Group {
+        news.append(listed(conversation, Listing::Removed, principal.user()));
+    }
+    news
 }

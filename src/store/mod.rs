@@ -25,6 +25,7 @@ mod notices;
 mod openings;
 mod operator;
 mod receipts;
+mod rooms;
 mod rows;
 mod schema;
 mod sharing;
@@ -50,6 +51,7 @@ pub use messages::{Cap, ListFrom};
 pub use notices::Notice;
 pub use openings::{CONVERSATION_REMOVED, Opening, ROOM_ADDED};
 pub use operator::{Amended, Amount, USER_CHANGED, UserChange};
+pub use rooms::ROOM_CHANGED;
 pub use transaction::{Tx, WriteTurn};
 
 use crate::clock::Clock;

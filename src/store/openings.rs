@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::attachments::announce;
 use super::conversations::{access_to_db, find_conversation, kind_to_db, living};
 use super::memberships::{admit, bury, changed, changed_for, device_of};
+use super::rooms::{listed, listed_for_all};
 use super::{Changed, Store, StoreError, Tx, counters};
 use crate::domain::{
     Access, CircleId, Conversation, ConversationChange, ConversationId, DeviceId, Kind, LinkId,
-    MessageId, Posted, Principal, Revision, Role, Seq, Text, Timestamp, Topic, UserId,
+    Listing, MessageId, Posted, Principal, Revision, Role, Seq, Text, Timestamp, Topic, UserId,
 };
 use crate::hub::News;
 use crate::policy::{MayAdminister, MayKeepRooms, MayStart};
@@ -87,7 +88,11 @@ impl Store {
             }
             let posted = open_with(tx, id, beginning.starter, link, &opening, now).await?;
             let change = ConversationChange::Invited(beginning.other);
-            Ok(Changed { value: (id, posted), news: changed_for(beginning.other, id, change) })
+            let mut news = changed_for(beginning.other, id, change);
+            if let Some(group) = find_conversation(tx, id).await? {
+                news.append(listed_for_all(tx, &group, Listing::Added).await?);
+            }
+            Ok(Changed { value: (id, posted), news })
         })
         .await
     }
@@ -204,10 +209,12 @@ impl Store {
             ..row(Kind::Room, access, title, now)
         };
         let made = self
-            .write(async |tx| {
+            .change(async |tx| {
                 let id = found(tx, row).await?;
                 self.notify(tx, ROOM_ADDED, id.get(), None).await?;
-                find_conversation(tx, id).await
+                let made = find_conversation(tx, id).await?;
+                let news = made.as_ref().map(|room| listed(room, Listing::Added, []));
+                Ok(Changed { value: made, news: news.unwrap_or_default() })
             })
             .await?;
         made.ok_or_else(|| StoreError::Impossible {
@@ -251,7 +258,9 @@ impl Store {
     ) -> Result<News, StoreError> {
         let topic = Topic::Conversation(id);
         let mut notice = changed(id, ConversationChange::Deleted);
-        for member in living(tx, id).await? {
+        let members = living(tx, id).await?;
+        let room = find_conversation(tx, id).await?;
+        for member in &members {
             notice = notice.evicting(Principal::User(UserId::new(member.user_id)), topic);
         }
         if let Some(device) = device {
@@ -259,7 +268,12 @@ impl Store {
         }
         bury(tx, self.clock().now(), id).await?;
         self.notify(tx, CONVERSATION_REMOVED, id.get(), None).await?;
-        Ok(News::none().conversation(id, notice))
+        let mut news = News::none().conversation(id, notice);
+        if let Some(room) = room {
+            let users = members.iter().map(|member| UserId::new(member.user_id));
+            news.append(listed(&room, Listing::Removed, users));
+        }
+        Ok(news)
     }
 }
 
