@@ -12,7 +12,7 @@ mod roster;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -51,6 +51,8 @@ struct Shared {
     attached: Mutex<HashMap<ConnectionId, Attached>>,
     roster: Roster,
     attendance: Attendance,
+    /// How many topics of mail are listened to.
+    mailboxes: AtomicUsize,
 }
 
 struct Attached {
@@ -93,7 +95,12 @@ impl Hub {
         // Both under the lock of `topics`: a topic that has just become empty may be on
         // its way out.
         let mut topics = self.shared.topics.write();
-        let listeners = topics.entry(topic).or_default();
+        let listeners = topics.entry(topic).or_insert_with(|| {
+            if let Topic::Mail(_) = topic {
+                self.shared.mailboxes.fetch_add(1, Ordering::SeqCst);
+            }
+            Arc::default()
+        });
         listeners.write().insert(connection, Arc::clone(&entry.listener));
         true
     }
@@ -168,6 +175,9 @@ impl Hub {
             drop(listeners);
             if empty {
                 topics.remove(&topic);
+                if let Topic::Mail(_) = topic {
+                    self.shared.mailboxes.fetch_sub(1, Ordering::SeqCst);
+                }
             }
         }
     }
@@ -199,6 +209,17 @@ impl Hub {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Whether anybody listens to mail at all.
+    pub fn hears_mail(&self) -> bool {
+        self.shared.mailboxes.load(Ordering::SeqCst) > 0
+    }
+
+    /// Those of the topics that somebody listens to.
+    pub fn heard(&self, topics: impl Iterator<Item = Topic>) -> Vec<Topic> {
+        let known = self.shared.topics.read();
+        topics.filter(|topic| known.contains_key(topic)).collect()
     }
 
     /// Offers an event to one connection alone.

@@ -95,6 +95,11 @@ impl News {
         self
     }
 
+    /// Everything there is to tell, to be addressed further.
+    pub fn notices_mut(&mut self) -> impl Iterator<Item = &mut Notice> {
+        self.parts.iter_mut().flat_map(|(_, notices)| notices)
+    }
+
     /// What there is to tell.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.parts.iter().flat_map(|(_, notices)| notices).map(|notice| &notice.event)

@@ -42,7 +42,7 @@ impl Store {
                     self.forget_standings_of(*conversation);
                 }
             }
-            (value, self.publishers().hand_over(news))
+            (value, self.dispatch(news).await)
         };
         published.wait().await;
         Ok(value)
@@ -50,7 +50,7 @@ impl Store {
 
     /// Tells what nothing was stored for; it keeps no order with history.
     pub(crate) async fn tell(&self, news: News) {
-        self.publishers().hand_over(news).wait().await;
+        self.dispatch(news).await.wait().await;
     }
 }
 

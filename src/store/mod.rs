@@ -5,6 +5,7 @@
 
 mod accounts;
 mod attachments;
+mod audience;
 mod change;
 mod changes;
 mod circles;
@@ -56,6 +57,7 @@ pub use transaction::{Tx, WriteTurn};
 
 use crate::clock::Clock;
 use crate::hub::{Hub, Publishers};
+use audience::Audiences;
 use connect::Connector;
 use standings::Standings;
 use transaction::Writer;
@@ -74,6 +76,7 @@ struct Shared {
     hub: Hub,
     publishers: Publishers,
     standings: Standings,
+    audiences: Audiences,
     clock: Clock,
     node: [u8; 16],
 }
@@ -96,7 +99,17 @@ impl Store {
         let publishers = Publishers::start(&hub);
         let node = rand::random();
         let standings = Standings::default();
-        let shared = Shared { connector, reads, writer, hub, publishers, standings, clock, node };
+        let shared = Shared {
+            connector,
+            reads,
+            writer,
+            hub,
+            publishers,
+            standings,
+            audiences: Audiences::default(),
+            clock,
+            node,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -158,6 +171,11 @@ impl Store {
     /// How principals stand to conversations, as far as it was asked lately.
     fn standings(&self) -> &Standings {
         &self.shared.standings
+    }
+
+    /// Who belongs to conversations, as far as it was asked lately.
+    fn audiences(&self) -> &Audiences {
+        &self.shared.audiences
     }
 
     /// What everybody reads from. A page is read whole, never while a client is being waited for.

@@ -21,7 +21,7 @@ const KEPT: u64 = 100_000;
 const STRIPES: usize = 1024;
 
 /// A moment in the life of what is cached: changes of everything, and of one conversation.
-type Epoch = (u64, u64);
+pub(super) type Epoch = (u64, u64);
 
 /// The standings that have been read, while they are true.
 pub(super) struct Standings {
@@ -45,7 +45,7 @@ impl Standings {
         &self.stripes[conversation.get().unsigned_abs() as usize % STRIPES]
     }
 
-    fn epoch(&self, conversation: ConversationId) -> Epoch {
+    pub(super) fn epoch(&self, conversation: ConversationId) -> Epoch {
         let stripe = self.stripe(conversation).load(Ordering::SeqCst);
         (self.everything.load(Ordering::SeqCst), stripe)
     }

@@ -222,7 +222,7 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     for ((row, outcome), tail) in batch.rows.iter().zip(outcomes).zip(tails) {
         let (sender, aside, dialect, answer) = tail;
         // Handed over while the turn is held: nobody commits in between.
-        let stored = tell(store, row, outcome, sender, aside);
+        let stored = tell(store, row, outcome, sender, aside).await;
         if let Ok((placed, _)) = &stored
             && !placed.duplicate
         {
@@ -233,7 +233,7 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     }
 }
 
-fn tell(
+async fn tell(
     store: &Store,
     row: &NewRow,
     outcome: Outcome,
@@ -250,7 +250,7 @@ fn tell(
         News::none()
             .conversation(conversation, Notice::new([Topic::Conversation(conversation)], event))
     };
-    Ok((placed, store.publishers().hand_over(news)))
+    Ok((placed, store.dispatch(news).await))
 }
 
 fn message(row: &NewRow, placed: &Placed, sender: &Party) -> Message {

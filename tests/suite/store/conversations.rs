@@ -206,6 +206,33 @@ async fn who_is_put_out_is_forgotten_before_anybody_hears_of_it() {
 }
 
 #[tokio::test]
+async fn mail_brings_what_happens_where_one_is_a_member() {
+    for database in databases::each().await {
+        let world = World::on(&database).await;
+        let ears = [&world.ann, &world.bob].map(|user| world.listen(Topic::Mail(user.id)));
+        let (id, _) = world.group().await;
+        world.post(&world.ann, id, "hi", &[]).await;
+        for ear in &ears {
+            assert_eq!(ear.heard(), ["posted r2"], "{}", database.name);
+        }
+        let seat = world.store.find_seat(id, world.bob.id).await.unwrap();
+        let standing = world.standing(&world.ann, id).await;
+        let kick = policy::may_kick(&standing, world.bob.id, seat).unwrap();
+        assert!(world.store.kick(kick).await.unwrap());
+        world.post(&world.ann, id, "gone?", &[]).await;
+        assert_eq!(ears[0].heard(), ["ConversationChanged", "posted r3"]);
+        assert!(ears[1].heard().is_empty(), "{}", database.name);
+
+        let permit = policy::MayKeepRooms::operator();
+        let room = world.store.add_room(&permit, "Tea", "", Access::Open).await.unwrap();
+        let enter = policy::may_enter(&*world.standing(&world.ann, room.id).await).unwrap();
+        world.store.enter(enter).await.unwrap();
+        world.post(&world.ann, room.id, "rooms are no mail", &[]).await;
+        assert!(ears[0].heard().is_empty(), "{}", database.name);
+    }
+}
+
+#[tokio::test]
 async fn a_group_begins_with_its_first_message_and_its_two_members() {
     for database in databases::each().await {
         let world = World::on(&database).await;
