@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::dialect::neo::{self, NeoManners};
 use crate::http::{self, Web};
 use crate::rtc::Introductions;
-use crate::service::{Parts, PresenceTeller, Services};
+use crate::service::{Parts, PresenceTeller, Services, Typing};
 use crate::session::{Gate, GateLimits};
 use crate::settings::{Settings, SettingsError, Synchronous};
 use crate::store::log::Log;
@@ -109,6 +109,7 @@ impl App {
         let (log, running) = Log::start(&store)?;
         let services = Services::new(Parts {
             presence: PresenceTeller::start(store.clone()),
+            typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
             rtc: introductions(&settings, &secrets),
             accounts: settings.auth.clone(),

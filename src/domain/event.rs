@@ -148,10 +148,13 @@ pub enum Event {
         /// The dialect of the connection that brought them, for those who came.
         via: Option<Dialect>,
     },
-    /// Someone says that they are online, whether or not that is news.
+    /// The same for those who have a dialog with them or wait for them alone, when a user of
+    /// private-chat would hear it: also when somebody says so again, and not before they do.
     PresenceAnnounced {
         /// Who.
         who: Party,
+        /// Came, or went.
+        online: bool,
     },
     /// The users who are online are others than before.
     ActiveUsersChanged,

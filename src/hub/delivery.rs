@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::domain::{Dialect, Event};
+use crate::domain::{Dialect, Event, UserId};
 
 /// One of the few forms a dialect gives an event: the dialect, and a number of its own.
 pub type Rendition = (Dialect, u8);
@@ -15,13 +15,26 @@ type Rendered = Arc<dyn Any + Send + Sync>;
 /// An event with its renderings.
 pub struct Delivery {
     event: Event,
+    pair: Option<(UserId, UserId)>,
     rendered: Mutex<Vec<(Rendition, Rendered)>>,
 }
 
 impl Delivery {
     /// An event that nobody has rendered yet.
     pub fn new(event: Event) -> Self {
-        Self { event, rendered: Mutex::new(Vec::new()) }
+        Self { event, pair: None, rendered: Mutex::new(Vec::new()) }
+    }
+
+    /// The same, in the direct conversation of these two.
+    #[must_use]
+    pub fn between(mut self, pair: Option<(UserId, UserId)>) -> Self {
+        self.pair = pair;
+        self
+    }
+
+    /// The two ends, if it happened in a direct conversation.
+    pub const fn pair(&self) -> Option<(UserId, UserId)> {
+        self.pair
     }
 
     /// What happened.

@@ -184,7 +184,11 @@ impl Hub {
 
     /// Offers an event to all who listen to any of the topics, each once, in strides.
     pub async fn publish(&self, topics: &[Topic], event: Event) {
-        let delivery = Arc::new(Delivery::new(event));
+        self.deliver(topics, Delivery::new(event)).await;
+    }
+
+    async fn deliver(&self, topics: &[Topic], delivery: Delivery) {
+        let delivery = Arc::new(delivery);
         let mut served = HashSet::new();
         for topic in topics {
             let Some(listeners) = self.shared.topics.read().get(topic).map(Arc::clone) else {

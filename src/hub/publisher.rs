@@ -5,8 +5,10 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Hub;
-use crate::domain::{CircleId, ConversationChange, ConversationId, Event, Principal, Topic};
+use super::{Delivery, Hub};
+use crate::domain::{
+    CircleId, ConversationChange, ConversationId, Event, Principal, Topic, UserId,
+};
 
 /// How many publishers there are; more than cores helps nobody.
 const PUBLISHERS: usize = 4;
@@ -18,6 +20,8 @@ pub struct Notice {
     pub topics: Vec<Topic>,
     /// What happened.
     pub event: Event,
+    /// The two ends of the direct conversation that it is about.
+    pub pair: Option<(UserId, UserId)>,
     /// Who is made deaf to what, right behind the event.
     pub evicted: Vec<(Principal, Topic)>,
 }
@@ -25,7 +29,7 @@ pub struct Notice {
 impl Notice {
     /// An event for those who listen to `topics`.
     pub fn new(topics: impl Into<Vec<Topic>>, event: Event) -> Self {
-        Self { topics: topics.into(), event, evicted: Vec::new() }
+        Self { topics: topics.into(), event, pair: None, evicted: Vec::new() }
     }
 
     /// Nothing that anybody hears, and `principal` is put out of a conversation.
@@ -189,7 +193,8 @@ async fn run(hub: Hub, mut items: mpsc::UnboundedReceiver<Item>) {
                 } => Some(conversation),
                 _ => None,
             };
-            hub.publish(&notice.topics, notice.event).await;
+            let delivery = Delivery::new(notice.event).between(notice.pair);
+            hub.deliver(&notice.topics, delivery).await;
             if let Some(conversation) = ended {
                 hub.empty(conversation);
             }

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::typing::Saying;
 use super::{Caller, Services};
 use crate::domain::{CircleId, ConversationId, Dialect, Event, Refusal, Topic};
 use crate::hub::{Attendee, ConnectionId, Hub, Kept, Movement, News, Notice};
@@ -91,20 +92,14 @@ impl Services {
         typing: bool,
         dialect: Dialect,
     ) -> Result<(), Refusal> {
-        let _permit = policy::may_type(&*self.take_part(caller, conversation).await?)?;
+        let standing = self.take_part(caller, conversation).await?;
+        let _permit = policy::may_type(&standing)?;
         let Some(who) = self.store().find_party(caller.principal).await? else {
             return Err(Refusal::unidentified());
         };
-        let event = Event::TypingChanged {
-            conversation,
-            who,
-            typing,
-            dialect,
-            changed: true,
-            computed: false,
-        };
-        let notice = Notice::new([Topic::Conversation(conversation)], event);
-        self.store().tell(News::none().conversation(conversation, notice)).await;
+        let (connection, pair) = (caller.connection, standing.conversation.pair);
+        let saying = Saying { who, connection, conversation, pair, typing, dialect };
+        self.typing().say(saying).await;
         Ok(())
     }
 

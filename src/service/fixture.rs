@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tempfile::TempDir;
 
-use super::{Parts, PresenceTeller, Services};
+use super::{Parts, PresenceTeller, Services, Typing};
 use crate::auth::{Auth, Secrets};
 use crate::clock::Clock;
 use crate::domain::{Access, ConversationId, Email, Principal};
@@ -48,6 +48,7 @@ impl Home {
                 lifetime: 60,
             },
             presence: PresenceTeller::start(store.clone()),
+            typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
             clock,
             accounts: settings.auth.clone(),

@@ -19,6 +19,7 @@ impl Services {
         let standing = self.take_part(caller, draft.conversation).await?;
         let permit = policy::may_post(&standing)?;
         let posted = self.log().append(permit, draft).await?;
+        self.typing().end(caller.principal, standing.conversation.id).await;
         if let (false, Principal::User(author)) = (standing.conversation.shown, caller.principal) {
             self.store().appear(&standing.conversation, author).await?;
         }

@@ -19,6 +19,7 @@ mod naming;
 mod presence;
 mod revisions;
 mod rooms;
+mod typing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
 pub use naming::guess;
 pub use presence::{Binding, Hearing, PresenceTeller};
+pub use typing::Typing;
 
 pub use crate::store::{Description, ListFrom};
 
@@ -79,6 +81,8 @@ pub struct Parts {
     pub rtc: Introductions,
     /// Tells who comes online and goes.
     pub presence: PresenceTeller,
+    /// Knows who is typing.
+    pub typing: Typing,
     /// Proofs of who one is.
     pub auth: Auth,
     /// The present moment.
@@ -130,6 +134,10 @@ impl Services {
 
     fn attendances(&self) -> &AttendanceTeller {
         &self.attendances
+    }
+
+    fn typing(&self) -> &Typing {
+        &self.parts.typing
     }
 
     fn clock(&self) -> &Clock {

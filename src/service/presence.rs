@@ -1,14 +1,19 @@
 //! Who is online: counting connections in and out, and telling those whom it concerns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::accounts::too_often;
 use super::{Caller, Services};
-use crate::domain::{Dialect, Event, Identified, Party, Principal, Refusal, RefusalKind, Topic};
+use crate::domain::{
+    Dialect, Event, FileId, Identified, Party, Principal, Refusal, RefusalKind, Topic, UserId,
+};
 use crate::hub::{Arrival, ConnectionId, Departure, Hub, News, Notice};
 use crate::store::{Store, StoreError};
 
@@ -55,63 +60,133 @@ impl Hearing {
 #[derive(Clone, Debug)]
 pub struct PresenceTeller {
     /// Whose presence to look at again. Unbounded: there are at most as many entries as
-    /// connections that come or go.
-    changed: mpsc::UnboundedSender<(Principal, Option<Dialect>)>,
+    /// connections that come or go, and each may announce only so often.
+    looks: mpsc::UnboundedSender<Look>,
+    active: ActiveUsers,
+}
+
+/// What the teller is asked to look at.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// Whether this account is online, which a connection of this dialect may have made it.
+    Changed(Principal, Option<Dialect>),
+    /// This user says so, once more perhaps.
+    Announced(UserId),
+}
+
+/// A name for each user who is online, made when they come and forgotten when they go.
+type ActiveUsers = Arc<Mutex<HashMap<UserId, Uuid>>>;
+
+/// What the task that tells has told.
+struct Told {
+    store: Store,
+    online: HashSet<Principal>,
+    active: ActiveUsers,
 }
 
 impl PresenceTeller {
     /// Starts the task; it ends when the last teller is dropped.
     pub fn start(store: Store) -> Self {
-        let (changed, mut look) = mpsc::unbounded_channel();
+        let (looks, mut look) = mpsc::unbounded_channel();
+        let active = ActiveUsers::default();
+        let mut told = Told { store, online: HashSet::new(), active: Arc::clone(&active) };
         tokio::spawn(async move {
-            let mut told = HashSet::new();
-            while let Some((principal, via)) = look.recv().await {
-                if let Err(error) = tell(&store, &mut told, principal, via).await {
+            while let Some(look) = look.recv().await {
+                let result = match look {
+                    Look::Changed(principal, via) => told.look(principal, via).await,
+                    Look::Announced(user) => told.announce(user).await,
+                };
+                if let Err(error) = result {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, ?principal, "presence was not told");
+                    tracing::warn!(error, ?look, "presence was not told");
                 }
             }
         });
-        Self { changed }
+        Self { looks, active }
     }
 
     /// Looks whether this account is online, which a connection of this dialect may have made it.
     fn look_at(&self, principal: Principal, via: Option<Dialect>) {
         // Without the task the server is on its way down, and nobody wants to know.
-        let _ = self.changed.send((principal, via));
+        let _ = self.looks.send(Look::Changed(principal, via));
+    }
+
+    /// Tells those who have a dialog with this user that they are online.
+    pub(super) fn announce(&self, user: UserId) {
+        let _ = self.looks.send(Look::Announced(user));
+    }
+
+    /// The users who are online, as far as it was told, and their names for a while.
+    pub(super) fn active(&self) -> Vec<(UserId, Uuid)> {
+        self.active.lock().iter().map(|(user, name)| (*user, *name)).collect()
     }
 }
 
-async fn tell(
-    store: &Store,
-    told: &mut HashSet<Principal>,
-    principal: Principal,
-    via: Option<Dialect>,
-) -> Result<(), StoreError> {
-    let online = store.hub().roster().is_online(principal);
-    let news = if online { told.insert(principal) } else { told.remove(&principal) };
-    if !news {
-        return Ok(());
+impl Told {
+    /// Tells whether an account is online, if that is news.
+    async fn look(&mut self, principal: Principal, via: Option<Dialect>) -> Result<(), StoreError> {
+        let store = &self.store;
+        let online = store.hub().roster().is_online(principal);
+        let news =
+            if online { self.online.insert(principal) } else { self.online.remove(&principal) };
+        if !news {
+            return Ok(());
+        }
+        let now = store.clock().now();
+        if !online {
+            store.set_last_seen(principal, now).await?;
+        }
+        let Some(who) = store.find_party(principal).await? else { return Ok(()) };
+        let concerned = store.list_concerned(principal).await?;
+        let mut topics: Vec<_> = concerned.into_iter().map(Topic::Inbox).collect();
+        topics.extend(principal.user().map(Topic::Presence));
+        let last_seen = (!online).then_some(now);
+        let via = via.filter(|_| online);
+        let event = Event::PresenceChanged { who: who.clone(), online, last_seen, via };
+        store.tell(News::none().personal(Notice::new(topics, event))).await;
+        let Principal::User(user) = principal else { return Ok(()) };
+        self.note_active(user, online).await;
+        // A page of private-chat says itself when it is there.
+        if via != Some(Dialect::PrivateChat) {
+            self.tell_dialogs(user, who, online).await?;
+        }
+        Ok(())
     }
-    let now = store.clock().now();
-    if !online {
-        store.set_last_seen(principal, now).await?;
+
+    async fn announce(&self, user: UserId) -> Result<(), StoreError> {
+        let principal = Principal::User(user);
+        if !self.store.hub().roster().is_online(principal) {
+            return Ok(());
+        }
+        match self.store.find_party(principal).await? {
+            Some(who) => self.tell_dialogs(user, who, true).await,
+            None => Ok(()),
+        }
     }
-    let Some(who) = store.find_party(principal).await? else { return Ok(()) };
-    let roster = store.hub().roster();
-    let mut topics: Vec<_> = store
-        .list_concerned(principal)
-        .await?
-        .into_iter()
-        .filter(|other| roster.is_online(*other))
-        .map(Topic::Inbox)
-        .collect();
-    let last_seen = (!online).then_some(now);
-    topics.extend(principal.user().map(Topic::Presence));
-    let via = via.filter(|_| online);
-    let event = Event::PresenceChanged { who, online, last_seen, via };
-    store.tell(News::none().personal(Notice::new(topics, event))).await;
-    Ok(())
+
+    async fn note_active(&self, user: UserId, online: bool) {
+        {
+            let mut active = self.active.lock();
+            if online {
+                active.insert(user, FileId::random().get());
+            } else {
+                active.remove(&user);
+            }
+        }
+        let notice = Notice::new([Topic::ActiveUsers], Event::ActiveUsersChanged);
+        self.store.tell(News::none().personal(notice)).await;
+    }
+
+    /// Tells everybody who has a dialog with a user, and those who wait for this one alone.
+    async fn tell_dialogs(&self, user: UserId, who: Party, online: bool) -> Result<(), StoreError> {
+        let partners = self.store.list_dialog_partners(user).await?;
+        let mut topics: Vec<_> =
+            partners.into_iter().map(|(other, _)| Topic::Inbox(Principal::User(other))).collect();
+        topics.push(Topic::Presence(user));
+        let event = Event::PresenceAnnounced { who, online };
+        self.store.tell(News::none().personal(Notice::new(topics, event))).await;
+        Ok(())
+    }
 }
 
 impl Services {
@@ -148,6 +223,7 @@ impl Services {
             if !same {
                 hub.retain(connection, &own);
                 self.attendances().end(hub, connection);
+                self.typing().gone(connection);
                 self.count_out(connection, was.principal);
             } else if was.login != caller.login {
                 hub.unsubscribe(connection, Topic::Login(was.login));
@@ -174,6 +250,7 @@ impl Services {
     pub fn unbind(&self, connection: ConnectionId, caller: &Caller) {
         self.hub().retain(connection, &[]);
         self.attendances().end(self.hub(), connection);
+        self.typing().gone(connection);
         self.count_out(connection, caller.principal);
     }
 
@@ -208,6 +285,22 @@ impl Services {
         match self.hub().roster().depart(principal, connection) {
             Departure::Last => self.presence().look_at(principal, None),
             Departure::Further | Departure::Unknown => {}
+        }
+    }
+
+    /// A connection that stays open makes its account online no more.
+    pub(super) fn rest(&self, caller: &Caller) {
+        let Some(connection) = caller.connection else { return };
+        if self.hub().roster().rest(caller.principal, connection) == Departure::Last {
+            self.presence().look_at(caller.principal, None);
+        }
+    }
+
+    /// A connection that rested counts again.
+    pub(super) fn rise(&self, caller: &Caller, dialect: Dialect) {
+        let Some(connection) = caller.connection else { return };
+        if self.hub().roster().rise(caller.principal, connection) == Arrival::First {
+            self.presence().look_at(caller.principal, Some(dialect));
         }
     }
 }

@@ -14,6 +14,7 @@ mod connect;
 mod conversations;
 pub(crate) mod counters;
 mod devices;
+mod dialogs;
 mod error;
 mod faces;
 mod files;

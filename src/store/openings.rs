@@ -11,10 +11,11 @@ use super::memberships::{admit, bury, changed, changed_for, device_of};
 use super::rooms::{listed, listed_for_all};
 use super::{Changed, Store, StoreError, Tx, counters};
 use crate::domain::{
-    Access, CircleId, Conversation, ConversationChange, ConversationId, DeviceId, Kind, LinkId,
-    Listing, MessageId, Posted, Principal, Revision, Role, Seq, Text, Timestamp, Topic, UserId,
+    Access, CircleId, Conversation, ConversationChange, ConversationId, DeviceId, Event, Kind,
+    LinkId, Listing, MessageId, Posted, Principal, Revision, Role, Seq, Text, Timestamp, Topic,
+    UserId,
 };
-use crate::hub::News;
+use crate::hub::{News, Notice};
 use crate::policy::{MayAdminister, MayKeepRooms, MayStart};
 
 /// The notice by which processes tell each other that there is another room.
@@ -110,9 +111,11 @@ impl Store {
                 .await?;
             self.forget_standings_of(id);
             let told = other.filter(|_| appeared.rows_affected > 0).map(Principal::User);
-            let news = told.map_or_else(News::none, |other| {
-                changed_for(other, id, ConversationChange::Invited(other))
-            });
+            let Some(other) = told else { return Ok(Changed::quietly(())) };
+            let by = self.face(tx, Principal::User(by)).await?;
+            let begun = Event::DialogBegun { conversation: id, by };
+            let news = changed_for(other, id, ConversationChange::Invited(other))
+                .conversation(id, Notice::new([Topic::Inbox(other)], begun));
             Ok(Changed { value: (), news })
         })
         .await?;

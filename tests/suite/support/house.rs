@@ -11,7 +11,7 @@ use klatsch::domain::{CircleChange, ConversationChange, Event, Party, Timestamp,
 use klatsch::http::{self, Web, layers};
 use klatsch::hub::{ConnectionId, Delivery, Listener};
 use klatsch::rtc::Introductions;
-use klatsch::service::{Parts, PresenceTeller, Services};
+use klatsch::service::{Parts, PresenceTeller, Services, Typing};
 use klatsch::settings::Settings;
 use klatsch::store::log::Log;
 use klatsch::store::{Files, Store, UserChange};
@@ -77,6 +77,7 @@ impl House {
                 lifetime: 86_400,
             },
             presence: PresenceTeller::start(store.clone()),
+            typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
             clock: clock.clone(),
             accounts: settings.auth.clone(),
