@@ -211,11 +211,13 @@ async fn listen(
     mut read: futures_util::stream::SplitStream<Socket>,
     tell: mpsc::UnboundedSender<Instant>,
 ) {
-    while let Some(Ok(received)) = read.next().await {
-        if let Message::Text(text) = received
-            && text.starts_with("42[\"message\"")
-        {
-            let _ = tell.send(Instant::now());
+    while let Some(received) = read.next().await {
+        match received {
+            Ok(Message::Text(text)) if text.starts_with("42[\"message\"") => {
+                let _ = tell.send(Instant::now());
+            }
+            Ok(_) => {}
+            Err(error) => return eprintln!("a listener has lost its connection: {error}"),
         }
     }
 }

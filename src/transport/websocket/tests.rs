@@ -95,32 +95,29 @@ async fn frames_travel_both_ways_and_a_pong_proves_what_was_written() {
     sink.send("one".into()).unwrap();
     sink.send("two".into()).unwrap();
     assert_eq!(sink.probe(), 2);
-    let (seen, proof) = tokio::join!(
-        async {
-            let mut seen = Vec::new();
-            while seen.len() < 2 {
-                if let Message::Text(text) = read(&mut client).await {
-                    seen.push(text.to_string());
-                }
+    client.send(Message::text("three")).await.unwrap();
+    // Reading answers pings.
+    let reading = tokio::spawn(async move {
+        let mut seen = Vec::new();
+        while let Some(Ok(message)) = client.next().await {
+            client.flush().await.unwrap();
+            if let Message::Text(text) = message {
+                seen.push(text.to_string());
             }
-            client.send(Message::text("three")).await.unwrap();
-            let _ = timeout(Duration::from_millis(200), client.next()).await;
-            seen
-        },
-        async {
-            let (mut proof, mut frame) = (0, None);
-            while proof < 2 || frame.is_none() {
-                match received(&mut socket).await.unwrap() {
-                    Received::Arrived(position) => proof = position,
-                    Received::Frame(said) => frame = Some(said),
-                    Received::Heartbeat => unreachable!("raw sockets know better"),
-                }
-            }
-            frame.unwrap()
         }
-    );
-    assert_eq!(seen, ["one", "two"]);
-    assert_eq!(proof, Frame::from("three"));
+        seen
+    });
+    let (mut proof, mut frame) = (0, None);
+    while proof < 2 || frame.is_none() {
+        match received(&mut socket).await.unwrap() {
+            Received::Arrived(position) => proof = position,
+            Received::Frame(said) => frame = Some(said),
+            Received::Heartbeat => unreachable!("raw sockets know better"),
+        }
+    }
+    assert_eq!(frame, Some(Frame::from("three")));
+    drop(socket);
+    assert_eq!(reading.await.unwrap(), ["one", "two"]);
 }
 
 #[tokio::test]
@@ -133,17 +130,16 @@ async fn a_proper_goodbye_proves_what_was_written_before_it() {
         client.close(None).await.unwrap();
         while client.next().await.is_some_and(|message| message.is_ok()) {}
     };
-    let (_, last) = tokio::join!(reading, async {
+    let ((), last) = tokio::join!(reading, async move {
         let mut last = 0;
         while let Some(received) = received(&mut socket).await {
             if let Received::Arrived(position) = received {
                 last = position;
             }
         }
-        last
+        (last, socket.farewell())
     });
-    assert_eq!(last, 1);
-    assert_eq!(socket.farewell(), Farewell::Theirs(1005));
+    assert_eq!(last, (1, Farewell::Theirs(1005)));
 }
 
 #[tokio::test]
