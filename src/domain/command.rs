@@ -104,6 +104,14 @@ pub enum Command {
         /// Up to where.
         seq: Seq,
     },
+    /// Tell that these messages were seen, and no others; skips what was not addressed to the
+    /// one who asks.
+    MarkSeen {
+        /// Which, of any conversations.
+        messages: Vec<MessageId>,
+        /// The language it is said in.
+        dialect: Dialect,
+    },
     /// Ask for a name and password that the TURN server takes.
     TurnCredentials,
     /// Ask where the STUN servers are.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     CircleId, ConnectionId, Conversation, ConversationId, DeviceId, Dialect, InviteId, LoginId,
-    Media, Message, MessageId, Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
+    Marked, Media, Message, Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
 };
 
 /// What can be listened to.
@@ -89,11 +89,13 @@ pub enum Event {
         /// How far they have come.
         to: Receipt,
         /// What was newly marked, ascending, at most the newest 500.
-        messages: Vec<MessageId>,
+        messages: Vec<Marked>,
         /// Everything up to here is marked.
         up_to: Seq,
         /// Whether the conversation is a direct one, whose author learns of it in every dialect.
         direct: bool,
+        /// When.
+        at: Timestamp,
     },
     /// Someone started or stopped typing.
     TypingChanged {

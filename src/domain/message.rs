@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::{
-    CircleId, ConversationId, Device, FileId, LinkId, Media, Membership, MessageId, Place,
+    CircleId, ConversationId, Device, FileId, LinkId, Media, Membership, MessageId, Party, Place,
     Principal, Revision, Seq, SmileId, Timestamp,
 };
 
@@ -197,6 +197,15 @@ pub struct Message {
     pub media_count: u32,
     /// The files themselves, in their order; empty where only the count was asked for.
     pub medias: Vec<Media>,
+}
+
+/// A message with its author's face.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The message, with its files.
+    pub message: Arc<Message>,
+    /// Who wrote it.
+    pub sender: Party,
 }
 
 /// By what right a message was written, as readers are shown it.

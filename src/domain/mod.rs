@@ -27,13 +27,13 @@ pub use id::{
     LoginId, MediaId, MessageId, Place, Principal, Revision, Seq, SmileId, UserId,
 };
 pub use message::{
-    Attached, Authorship, ClientRef, Dialect, Draft, Message, MessageKind, Smile, Text,
+    Attached, Authorship, ClientRef, Dialect, Draft, Message, MessageKind, Shown, Smile, Text,
     TextTooLong, Written,
 };
 pub use name::{Email, Username};
 pub use party::{Device, Party, User};
-pub use receipt::Receipt;
+pub use receipt::{Marked, Receipt};
 pub use refusal::{Refusal, RefusalKind};
-pub use reply::{IceServer, Identified, Outcome, Page, Posted, Reply};
+pub use reply::{IceServer, Identified, Outcome, Page, Posted, Reply, ShownPage};
 pub use rooms::{Past, Replay, Resumed, RoomCommand, RoomReply, Spoken};
 pub use time::Timestamp;

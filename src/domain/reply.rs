@@ -1,7 +1,8 @@
 //! What the one who asked is told when a command was carried out.
 
 use super::{
-    ConnectionId, Media, MessageId, Party, Refusal, Revision, RoomReply, Seq, Spoken, Written,
+    ConnectionId, Media, MessageId, Party, Place, Refusal, Revision, RoomReply, Seq, Shown, Spoken,
+    Written,
 };
 
 /// What became of a command.
@@ -30,6 +31,17 @@ pub struct Page {
     /// From where to go on; the conversation's newest change when there is no more.
     pub revision: Revision,
     /// Whether there are more.
+    pub more: bool,
+}
+
+/// Some messages of a conversation in the order in which they were shown, without removed ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownPage {
+    /// Ascending by place.
+    pub messages: Vec<Shown>,
+    /// From where to go on, in the direction that was asked for.
+    pub reached: Place,
+    /// Whether there may be more.
     pub more: bool,
 }
 

@@ -45,6 +45,9 @@ impl Services {
             Command::MarkRead { conversation, seq } => {
                 self.mark_read(known()?, conversation, seq).await.map(|()| Reply::Done)
             }
+            Command::MarkSeen { messages, dialect } => {
+                self.mark_seen(known()?, &messages, dialect).await.map(|()| Reply::Done)
+            }
             Command::ForwardSignal { target, content } => {
                 self.forward_signal(known()?, target, content).await.map(|()| Reply::Done)
             }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Caller, Services};
 use crate::domain::{
-    ConversationId, Dialect, Draft, Kind, Page, Place, Posted, Principal, Refusal, Revision, Seq,
+    ConversationId, Dialect, Draft, Kind, MessageId, Page, Place, Posted, Principal, Refusal,
+    Revision, Seq,
 };
 use crate::policy::{self, Standing};
 
@@ -64,18 +65,38 @@ impl Services {
         Ok(self.store().mark_read(permit, seq).await?)
     }
 
+    /// Marks the named messages as seen by a user, as far as they were addressed to it; says
+    /// nothing of the others.
+    pub async fn mark_seen(
+        &self,
+        caller: &Caller,
+        messages: &[MessageId],
+        dialect: Dialect,
+    ) -> Result<(), Refusal> {
+        if let Principal::Device(_) = caller.principal {
+            return Ok(());
+        }
+        for (conversation, named) in self.store().conversations_of_messages(messages).await? {
+            let Ok(standing) = self.standing_in(caller, conversation).await else { continue };
+            if let Ok(permit) = policy::may_read(&standing) {
+                self.store().mark_seen(permit, &named, dialect).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Notes that everything up to a place has reached a user; rooms keep no such marks.
     pub async fn confirm_delivered(
         &self,
         caller: &Caller,
-        _dialect: Dialect,
+        dialect: Dialect,
         conversation: ConversationId,
         place: Place,
     ) -> Result<(), Refusal> {
         let standing = self.standing_in(caller, conversation).await?;
         let permit = policy::may_read(&standing)?;
         if permit.kind() != Kind::Room {
-            self.log().mark_delivered(&permit, place).await;
+            self.log().mark_delivered(&permit, place, dialect).await?;
         }
         Ok(())
     }

@@ -96,7 +96,10 @@ pub(super) async fn find_message(
 }
 
 /// Puts their files to messages, instead of those that may be there.
-async fn attach(db: &impl ConnectionTrait, messages: &mut [Message]) -> Result<(), StoreError> {
+pub(super) async fn attach(
+    db: &impl ConnectionTrait,
+    messages: &mut [Message],
+) -> Result<(), StoreError> {
     for message in messages.iter_mut() {
         message.medias.clear();
     }
@@ -125,7 +128,7 @@ async fn attach(db: &impl ConnectionTrait, messages: &mut [Message]) -> Result<(
 }
 
 /// The newest numbers of a conversation.
-async fn head(
+pub(super) async fn head(
     db: &impl ConnectionTrait,
     conversation: ConversationId,
 ) -> Result<(i64, i64), StoreError> {
@@ -134,7 +137,7 @@ async fn head(
 }
 
 /// The messages in `first..=last`, ascending, without their files.
-async fn range(
+pub(super) async fn range(
     db: &impl ConnectionTrait,
     conversation: ConversationId,
     first: i64,

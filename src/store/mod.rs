@@ -13,6 +13,7 @@ mod companies;
 mod connect;
 mod conversations;
 pub(crate) mod counters;
+mod delivered;
 mod devices;
 mod dialogs;
 mod error;
@@ -21,6 +22,7 @@ mod files;
 mod following;
 pub mod log;
 mod logins;
+mod marks;
 mod memberships;
 mod messages;
 mod notices;
@@ -31,6 +33,7 @@ mod rooms;
 mod rows;
 mod schema;
 mod sharing;
+mod shown;
 mod standings;
 mod transaction;
 
@@ -45,6 +48,7 @@ pub use accounts::NewUser;
 pub use attachments::{Arrived, Description};
 pub use change::Changed;
 pub use connect::{Durability, Options};
+pub use delivered::Reception;
 pub use devices::{DeviceKeys, NewDevice};
 pub use error::StoreError;
 pub use files::{Files, Incoming, Kept, SweepError};
@@ -60,6 +64,7 @@ use crate::clock::Clock;
 use crate::hub::{Hub, Publishers};
 use audience::Audiences;
 use connect::Connector;
+use delivered::DeliveredMarks;
 use standings::Standings;
 use transaction::Writer;
 
@@ -78,6 +83,7 @@ struct Shared {
     publishers: Publishers,
     standings: Standings,
     audiences: Audiences,
+    delivered: DeliveredMarks,
     clock: Clock,
     node: [u8; 16],
 }
@@ -108,6 +114,7 @@ impl Store {
             publishers,
             standings,
             audiences: Audiences::default(),
+            delivered: DeliveredMarks::default(),
             clock,
             node,
         };
@@ -177,6 +184,11 @@ impl Store {
     /// Who belongs to conversations, as far as it was asked lately.
     fn audiences(&self) -> &Audiences {
         &self.shared.audiences
+    }
+
+    /// How far messages have been delivered lately.
+    fn delivered_marks(&self) -> &DeliveredMarks {
+        &self.shared.delivered
     }
 
     /// What everybody reads from. A page is read whole, never while a client is being waited for.

@@ -184,7 +184,8 @@ fn notice(conversation: ConversationId, message: MessageId, what: MessageNotice)
 /// A read step shows as a changed message in direct conversations, and new
 /// clients are told the place.
 fn receipt(event: &Event, extras: bool) -> Vec<Frame> {
-    let Event::ReceiptAdvanced { conversation, reader, to, messages, up_to, direct } = event else {
+    let Event::ReceiptAdvanced { conversation, reader, to, messages, up_to, direct, .. } = event
+    else {
         return Vec::new();
     };
     if *to != Receipt::Seen {
@@ -196,7 +197,7 @@ fn receipt(event: &Event, extras: bool) -> Vec<Frame> {
         frames.push(emit("read", &read));
     }
     if let (true, Some(newest)) = (direct, messages.last()) {
-        frames.push(notice(*conversation, *newest, MessageNotice::Updated));
+        frames.push(notice(*conversation, newest.message, MessageNotice::Updated));
     }
     frames
 }

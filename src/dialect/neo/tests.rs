@@ -9,8 +9,8 @@ use super::codec::{self, Meaning};
 use super::{NeoManners, NeoSession};
 use crate::domain::{
     CircleChange, CircleId, Command, ConnectionId, ConversationChange, ConversationId, Credentials,
-    Dialect, Draft, Event, Identified, InviteId, LoginId, MessageId, Party, Posted, Principal,
-    Receipt, Refusal, Reply, Revision, Seq, Signal, Target, Text, UserId,
+    Dialect, Draft, Event, Identified, InviteId, LoginId, Marked, MessageId, Party, Posted,
+    Principal, Receipt, Refusal, Reply, Revision, Seq, Signal, Target, Text, Timestamp, UserId,
 };
 use crate::session::script::Script;
 use crate::session::{Intent, Request};
@@ -254,9 +254,15 @@ fn only_who_used_an_additive_event_is_told_of_additive_ones() {
         conversation: ROOM,
         reader: ann(),
         to: Receipt::Seen,
-        messages: vec![MessageId::new(5), MessageId::new(6)],
+        messages: [5, 6]
+            .map(|id| Marked {
+                message: MessageId::new(id),
+                author: Principal::User(UserId::new(9)),
+            })
+            .to_vec(),
         up_to: Seq::new(2),
         direct: true,
+        at: Timestamp::default(),
     };
     let presence =
         || Event::PresenceChanged { who: ann(), online: true, last_seen: None, via: None };

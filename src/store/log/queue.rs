@@ -108,13 +108,27 @@ impl Log {
         self.posted(&row, placed).await
     }
 
-    /// Moves a member's delivered cursor forward, with the next batch; only a crash may
-    /// lose it.
-    pub async fn mark_delivered(&self, permit: &MayRead, place: Place) {
-        let Some(link) = permit.link() else { return };
-        let mark = Mark { link: link.get(), to: Cursor::Delivered(place.get()) };
+    /// Everything up to a place has reached a reader, by this dialect: tells the authors, and
+    /// moves the cursors with the next batch; only a crash may lose that.
+    pub async fn mark_delivered(
+        &self,
+        permit: &MayRead,
+        place: Place,
+        dialect: Dialect,
+    ) -> Result<(), StoreError> {
+        let Some(link) = permit.link() else { return Ok(()) };
+        if self.store.deliver(permit, place).await? {
+            self.mark(link, Cursor::Delivered(place.get())).await;
+        }
+        if dialect == Dialect::Courier {
+            self.mark(link, Cursor::Courier(place.get())).await;
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, link: LinkId, to: Cursor) {
         // Without the writer the server is on its way down.
-        let _ = self.entries.send(Entry::Mark(mark)).await;
+        let _ = self.entries.send(Entry::Mark(Mark { link: link.get(), to })).await;
     }
 
     fn row(&self, permit: &MayPost, draft: Draft) -> NewRow {

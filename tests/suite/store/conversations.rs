@@ -5,8 +5,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use klatsch::domain::{
     Access, CircleId, Conversation, ConversationId, Dialect, Draft, Email, Event, FileId, Kind,
-    MediaId, Message, MessageId, MessageKind, Posted, Principal, Revision, Role, Seq, Text, Topic,
-    User, UserId,
+    MediaId, Message, MessageId, MessageKind, Posted, Principal, Receipt, Revision, Role, Seq,
+    Text, Topic, User, UserId,
 };
 use klatsch::hub::{Delivery, Listener};
 use klatsch::policy::{self, Beginning, Invitee, MayRead, Shelf, Standing};
@@ -21,12 +21,12 @@ use crate::support::databases::{self, Database};
 const CAP: Cap = Cap { messages: 10_000, bytes: 32 << 20 };
 
 /// A store with Ann and Bob in a circle, and the log.
-struct World {
-    store: Store,
-    log: Log,
-    ann: User,
-    bob: User,
-    circle: CircleId,
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) log: Log,
+    pub(super) ann: User,
+    pub(super) bob: User,
+    pub(super) circle: CircleId,
 }
 
 fn text(raw: &str) -> Text {
@@ -41,7 +41,7 @@ async fn person(store: &Store, name: &str) -> User {
 }
 
 impl World {
-    async fn on(database: &Database) -> Self {
+    pub(super) async fn on(database: &Database) -> Self {
         let store = database.store().await;
         let (log, _) = Log::start(&store).expect("the log starts");
         let (ann, bob) = (person(&store, "ann").await, person(&store, "bob").await);
@@ -49,12 +49,12 @@ impl World {
         Self { store, log, ann, bob, circle }
     }
 
-    fn principal(user: &User) -> Principal {
+    pub(super) fn principal(user: &User) -> Principal {
         Principal::User(user.id)
     }
 
     /// A group that Ann has begun with Bob, and its first message.
-    async fn group(&self) -> (ConversationId, Posted) {
+    pub(super) async fn group(&self) -> (ConversationId, Posted) {
         let beginning = Beginning {
             starter: Self::principal(&self.ann),
             other: Self::principal(&self.bob),
@@ -67,51 +67,63 @@ impl World {
         self.store.start_group(permit, opening).await.expect("a group is made")
     }
 
-    async fn standing(&self, user: &User, id: ConversationId) -> Arc<Standing> {
+    pub(super) async fn standing(&self, user: &User, id: ConversationId) -> Arc<Standing> {
         let standing = self.store.standing(Self::principal(user), id).await;
         standing.expect("the database answers").expect("the conversation is there")
     }
 
-    async fn reading(&self, user: &User, id: ConversationId) -> MayRead {
+    pub(super) async fn reading(&self, user: &User, id: ConversationId) -> MayRead {
         policy::may_read(&*self.standing(user, id).await).expect("a reader")
     }
 
-    async fn post(&self, user: &User, id: ConversationId, words: &str, files: &[&str]) -> Posted {
+    pub(super) async fn post(
+        &self,
+        user: &User,
+        id: ConversationId,
+        words: &str,
+        files: &[&str],
+    ) -> Posted {
         let files = files.iter().map(|name| (*name).to_owned()).collect();
         let draft = Draft { files, ..Draft::words(id, text(words), Dialect::Neo) };
         let permit = policy::may_post(&*self.standing(user, id).await).expect("a member");
         self.log.append(permit, draft).await.expect("a message is stored")
     }
 
-    async fn message(&self, id: MessageId) -> Message {
+    pub(super) async fn message(&self, id: MessageId) -> Message {
         self.store.find_message(id).await.expect("the database answers").expect("a message")
     }
 
-    async fn edit(&self, user: &User, id: MessageId, words: &str) {
+    pub(super) async fn edit(&self, user: &User, id: MessageId, words: &str) {
         let message = self.message(id).await;
         let standing = self.standing(user, message.conversation).await;
         let permit = policy::may_edit(&standing, &message).expect("the author");
         self.store.edit(permit, text(words)).await.expect("stored").expect("still there");
     }
 
-    async fn remove(&self, user: &User, id: MessageId) {
+    pub(super) async fn remove(&self, user: &User, id: MessageId) {
         let message = self.message(id).await;
         let standing = self.standing(user, message.conversation).await;
         let permit = policy::may_remove(&standing, &message).expect("the author");
         self.store.remove(permit).await.expect("stored").expect("still there");
     }
 
-    async fn shelf(&self, user: &User, message: MessageId) -> Shelf {
+    pub(super) async fn shelf(&self, user: &User, message: MessageId) -> Shelf {
         let message = self.message(message).await;
         let standing = self.standing(user, message.conversation).await.as_ref().clone();
         Shelf::Message { standing, author: message.author, kind: MessageKind::Text }
     }
 
-    async fn fill(&self, user: &User, message: MessageId, media: MediaId) {
+    pub(super) async fn fill(&self, user: &User, message: MessageId, media: MediaId) {
         self.fill_with(user, message, media, FileId::random()).await;
     }
 
-    async fn fill_with(&self, user: &User, message: MessageId, media: MediaId, file: FileId) {
+    pub(super) async fn fill_with(
+        &self,
+        user: &User,
+        message: MessageId,
+        media: MediaId,
+        file: FileId,
+    ) {
         let facts = self.shelf(user, message).await;
         let permit = policy::may_fill(Self::principal(user), media, &facts).expect("the author");
         let arrived = Arrived {
@@ -124,18 +136,24 @@ impl World {
         self.store.fill(permit, arrived).await.expect("stored").expect("still wanted");
     }
 
-    async fn discard(&self, user: &User, message: MessageId, media: MediaId) {
+    pub(super) async fn discard(&self, user: &User, message: MessageId, media: MediaId) {
         let facts = self.shelf(user, message).await;
         let permit = policy::may_discard(Self::principal(user), media, &facts).expect("the author");
         self.store.discard(permit).await.expect("stored").expect("still there");
     }
 
-    async fn list(&self, permit: &MayRead, from: ListFrom, quantity: usize, cap: Cap) -> Vec<i64> {
+    pub(super) async fn list(
+        &self,
+        permit: &MayRead,
+        from: ListFrom,
+        quantity: usize,
+        cap: Cap,
+    ) -> Vec<i64> {
         let list = self.store.list_messages(permit, from, quantity, cap).await.expect("a list");
         list.iter().map(|message| message.seq.get()).collect()
     }
 
-    fn listen(&self, topic: Topic) -> Arc<Ear> {
+    pub(super) fn listen(&self, topic: Topic) -> Arc<Ear> {
         let ear = Arc::new(Ear::default());
         let id = self.store.hub().attach(Arc::clone(&ear) as Arc<dyn Listener>);
         self.store.hub().subscribe(id, topic);
@@ -145,10 +163,10 @@ impl World {
 
 /// Notes the kinds of events.
 #[derive(Default)]
-struct Ear(Mutex<Vec<String>>);
+pub(super) struct Ear(Mutex<Vec<String>>);
 
 impl Ear {
-    fn heard(&self) -> Vec<String> {
+    pub(super) fn heard(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock())
     }
 }
@@ -161,6 +179,10 @@ impl Listener for Ear {
             Event::MessageCompleted { message, .. } => format!("completed r{}", message.revision),
             Event::MessageEdited { message, .. } => format!("edited r{}", message.revision),
             Event::MessageRemoved { message, .. } => format!("removed r{}", message.revision),
+            Event::ReceiptAdvanced { messages, to: Receipt::Delivered, .. } => {
+                let ids: Vec<_> = messages.iter().map(|one| one.message.get()).collect();
+                format!("delivered {ids:?}")
+            }
             Event::ReceiptAdvanced { messages, up_to, direct, .. } => {
                 format!("read {} up to s{up_to}, direct {direct}", messages.len())
             }

@@ -2,5 +2,6 @@
 
 mod conversations;
 mod log;
+mod marks;
 mod schema;
 mod transactions;
