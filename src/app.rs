@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Auth, Secrets};
 use crate::clock::Clock;
 use crate::dialect::neo::{self, NeoManners};
+use crate::domain::Dialect;
 use crate::http::{self, Web};
 use crate::rtc::Introductions;
 use crate::service::{Parts, PresenceTeller, Services, Typing};
 use crate::session::{Gate, GateLimits};
-use crate::settings::{Settings, SettingsError, Synchronous};
-use crate::store::log::Log;
+use crate::settings::{BilledDialect, Settings, SettingsError, Synchronous};
+use crate::store::log::{Log, Tariff};
 use crate::store::{Durability, Files, Options, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transport::listener::{self, ListenerSettings};
@@ -115,10 +116,10 @@ impl App {
             accounts: settings.auth.clone(),
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
-            initial_balance: settings.members_chat.initial_balance,
+            members_chat: settings.members_chat.clone(),
             store: store.clone(),
             files: files.clone(),
-            log,
+            log: log.charging(tariff(&settings)),
             clock,
         });
         let limits = GateLimits {
@@ -198,6 +199,20 @@ impl App {
             tracing::warn!(error = &error as &dyn std::error::Error, "closing failed");
         }
     }
+}
+
+/// What messages cost, as the settings say.
+pub fn tariff(settings: &Settings) -> Tariff {
+    let chats = &settings.members_chat;
+    let dialect = |billed: &BilledDialect| match billed {
+        BilledDialect::Neo => Dialect::Neo,
+        BilledDialect::PrivateChat => Dialect::PrivateChat,
+        BilledDialect::MembersChat => Dialect::MembersChat,
+        BilledDialect::Multichat => Dialect::Multichat,
+        BilledDialect::Courier => Dialect::Courier,
+    };
+    let billed = chats.billed_dialects.iter().map(dialect).collect();
+    Tariff { default_price: chats.default_price.into(), billed }
 }
 
 fn introductions(settings: &Settings, secrets: &Secrets) -> Introductions {

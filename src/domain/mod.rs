@@ -34,6 +34,6 @@ pub use name::{Email, Username};
 pub use party::{Device, Party, User};
 pub use receipt::{Marked, Receipt};
 pub use refusal::{Refusal, RefusalKind};
-pub use reply::{IceServer, Identified, Outcome, Page, Posted, Reply, ShownPage};
+pub use reply::{Charge, IceServer, Identified, Outcome, Page, Posted, Reply, ShownPage};
 pub use rooms::{Past, Replay, Resumed, RoomCommand, RoomReply, Spoken};
 pub use time::Timestamp;

@@ -23,6 +23,15 @@ pub struct Posted {
     pub duplicate: bool,
 }
 
+/// Coins that a message cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// How many.
+    pub price: i64,
+    /// What was left.
+    pub balance: i64,
+}
+
 /// Some messages of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {

@@ -13,6 +13,7 @@ mod files;
 mod governing;
 mod posting;
 mod standing;
+mod tariff;
 
 pub use attendance::{MayEnter, MayJoin, MayRead, may_enter, may_join, may_read};
 pub use calling::{MaySignal, may_signal};
@@ -36,3 +37,4 @@ pub use posting::{
     require_in_time,
 };
 pub use standing::{Seat, Standing};
+pub use tariff::{Payer, price_for, too_poor};

@@ -140,7 +140,7 @@ impl Services {
             first_name,
             last_name,
             birthday: new.birthday,
-            balance: self.parts.initial_balance.into(),
+            balance: self.chats().initial_balance.into(),
             ..NewUser::called(email)
         };
         self.store().start_user(new).await.map_err(taken)

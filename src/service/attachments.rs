@@ -68,7 +68,7 @@ fn too_large(most: u64) -> Refusal {
     Refusal::new(RefusalKind::TooLarge, text)
 }
 
-fn unwritable(error: &std::io::Error) -> Refusal {
+pub(super) fn unwritable(error: &std::io::Error) -> Refusal {
     tracing::error!(%error, "the bytes of a file could not be stored");
     Refusal::unavailable()
 }
@@ -171,13 +171,7 @@ impl Services {
         if media.uploaded.is_none() {
             return Err(Refusal::not_found("the file has not been uploaded yet"));
         }
-        let opened =
-            self.files().open_file(media.file).await.map_err(|error| unwritable(&error))?;
-        let (file, size) = opened.ok_or_else(|| {
-            tracing::error!(media = %id, "the bytes of a file are lost");
-            Refusal::not_found("the file is lost")
-        })?;
-        Ok(Opened { media, file, size })
+        self.open_bytes(media).await
     }
 
     /// Announces files that belong to no message; all of them, or none.
@@ -273,7 +267,11 @@ impl Services {
     }
 
     /// What a file belongs to, and how the caller stands to it; none if it is gone.
-    async fn shelf(&self, caller: &Caller, owner: MediaOwner) -> Result<Option<Shelf>, StoreError> {
+    pub(super) async fn shelf(
+        &self,
+        caller: &Caller,
+        owner: MediaOwner,
+    ) -> Result<Option<Shelf>, StoreError> {
         let who = caller.principal;
         Ok(match owner {
             MediaOwner::Message(id) => {

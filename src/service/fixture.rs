@@ -54,7 +54,7 @@ impl Home {
             accounts: settings.auth.clone(),
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
-            initial_balance: 0,
+            members_chat: settings.members_chat.clone(),
             store,
         });
         Self { services, _folder: folder }

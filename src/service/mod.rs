@@ -19,6 +19,7 @@ mod naming;
 mod presence;
 mod revisions;
 mod rooms;
+mod storage;
 mod typing;
 
 use std::net::IpAddr;
@@ -31,7 +32,7 @@ use crate::clock::Clock;
 use crate::domain::{LoginId, Principal, Refusal};
 use crate::hub::ConnectionId;
 use crate::rtc::Introductions;
-use crate::settings::{AuthSettings, LimitSettings, NeoSettings};
+use crate::settings::{AuthSettings, LimitSettings, MembersChatSettings, NeoSettings};
 use crate::store::log::Log;
 use crate::store::{Files, Store};
 
@@ -42,9 +43,10 @@ pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
 pub use naming::guess;
 pub use presence::{Binding, Hearing, PresenceTeller};
+pub use storage::{NoSmile, Picture};
 pub use typing::Typing;
 
-pub use crate::store::{Description, ListFrom};
+pub use crate::store::{Description, ListFrom, PricedSmile};
 
 /// Bytes at which a list of messages in one answer ends.
 const LIST_BYTES: usize = 32 << 20;
@@ -93,8 +95,8 @@ pub struct Parts {
     pub limits: LimitSettings,
     /// What operators set about the NEO interface.
     pub neo: NeoSettings,
-    /// Coins a new account has.
-    pub initial_balance: u32,
+    /// What operators set about members-chat, and what messages cost.
+    pub members_chat: MembersChatSettings,
 }
 
 impl std::fmt::Debug for Services {
@@ -158,6 +160,10 @@ impl Services {
 
     fn neo(&self) -> &NeoSettings {
         &self.parts.neo
+    }
+
+    fn chats(&self) -> &MembersChatSettings {
+        &self.parts.members_chat
     }
 
     /// Names of what does not answer.

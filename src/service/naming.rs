@@ -37,6 +37,40 @@ pub(super) fn sniff(head: &[u8], extension: &str) -> String {
         .unwrap_or_else(|| "text/plain".to_owned())
 }
 
+/// The type of a picture by its first bytes; none if they are no picture's.
+pub(super) fn image_type(head: &[u8]) -> Option<&'static str> {
+    let shown = ["png", "jpeg", "gif", "webp", "avif", "bmp"];
+    let known = infer::get(head).map(|known| known.mime_type());
+    if let Some(subtype) = known.and_then(|mime| mime.strip_prefix("image/"))
+        && shown.contains(&subtype)
+    {
+        return known;
+    }
+    (is_text(head) && is_svg(head)).then_some("image/svg+xml")
+}
+
+/// Whether the first element is `svg`, behind whatever XML allows before it.
+fn is_svg(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    loop {
+        let end = if rest.starts_with("<!--") {
+            "-->"
+        } else if rest.starts_with("<?") || rest.starts_with("<!") {
+            ">"
+        } else {
+            let name = rest.strip_prefix("<svg");
+            return name.is_some_and(|rest| {
+                rest.starts_with(|c: char| c.is_whitespace() || c == '>' || c == '/')
+            });
+        };
+        match rest.split_once(end) {
+            Some((_, behind)) => rest = behind.trim_start(),
+            None => return false,
+        }
+    }
+}
+
 /// The type that an extension stands for.
 pub fn guess(extension: &str) -> Option<String> {
     let known = mime_guess::from_ext(extension.trim_start_matches('.')).first_raw();
@@ -99,6 +133,27 @@ mod tests {
         ];
         for (head, extension, mime) in table {
             assert_eq!(sniff(head, extension), mime, "{head:?} {extension}");
+        }
+    }
+
+    #[test]
+    fn pictures_are_known_by_their_bytes() {
+        let table: [(&[u8], Option<&str>); 9] = [
+            (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", Some("image/png")),
+            (b"GIF89a", Some("image/gif")),
+            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", Some("image/svg+xml")),
+            (
+                b"<?xml version='1.0'?>\n<!-- <b> --><!DOCTYPE svg>\n<svg></svg>",
+                Some("image/svg+xml"),
+            ),
+            (b"<html><svg></svg></html>", None),
+            (b"<svgs>", None),
+            (b"%PDF-1.7", None),
+            (b"hello", None),
+            (b"", None),
+        ];
+        for (head, mime) in table {
+            assert_eq!(image_type(head), mime, "{}", String::from_utf8_lossy(head));
         }
     }
 

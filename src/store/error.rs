@@ -51,6 +51,9 @@ pub enum StoreError {
     /// The address of the database makes no sense; the sentence says why.
     #[error("{0}")]
     Address(String),
+    /// What was found in the transaction forbids the change; nothing was stored.
+    #[error(transparent)]
+    Refused(Refusal),
 }
 
 impl StoreError {
@@ -64,7 +67,8 @@ impl StoreError {
             | Self::Database(_)
             | Self::Impossible { .. }
             | Self::Newer(_)
-            | Self::Address(_) => false,
+            | Self::Address(_)
+            | Self::Refused(_) => false,
         }
     }
 
@@ -77,6 +81,9 @@ impl StoreError {
 impl From<StoreError> for Refusal {
     /// Logs the fault once, here, and tells the client nothing of it.
     fn from(error: StoreError) -> Self {
+        if let StoreError::Refused(refusal) = error {
+            return refusal;
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "storage failed");
         match error {
             StoreError::OutcomeUnknown(_) => Self::unknown(),

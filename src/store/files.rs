@@ -192,6 +192,11 @@ impl Incoming {
         self.size
     }
 
+    /// The first of the bytes that have come.
+    pub fn head(&self) -> &[u8] {
+        &self.head
+    }
+
     /// Makes what has come durable, under its name.
     pub async fn keep(mut self) -> io::Result<Kept> {
         if let Some(file) = &mut self.file {

@@ -7,12 +7,12 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use entity::{conversation_heads, medias, members, message_changes, messages};
+use entity::{conversation_heads, medias, members, message_changes, messages, smiles};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use uuid::Uuid;
 
-use super::attachments::media;
+use super::attachments::{file_id, media};
 use super::conversations::{NAMED, living, membership};
 use super::{Store, StoreError};
 use crate::domain::{
@@ -95,7 +95,44 @@ pub(super) async fn find_message(
     Ok(Some(message))
 }
 
-/// Puts their files to messages, instead of those that may be there.
+/// Puts the images of smiles in the place of what stood for them; a smile whose picture was
+/// taken away is none any more.
+async fn show_smiles(
+    db: &impl ConnectionTrait,
+    messages: &mut [Message],
+) -> Result<(), StoreError> {
+    for message in messages.iter_mut().filter(|message| message.medias.is_empty()) {
+        message.smile = None;
+    }
+    let mut ids: Vec<_> =
+        messages.iter().filter_map(|message| message.smile).map(|smile| smile.id.get()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let mut files = HashMap::new();
+    for ids in ids.chunks(NAMED) {
+        let rows = smiles::Entity::find()
+            .find_also_related(medias::Entity)
+            .filter(smiles::Column::Id.is_in(ids.iter().copied()))
+            .all(db)
+            .await?;
+        for (smile, media) in rows {
+            if let Some(media) = media {
+                files.insert(smile.id, file_id(&media.uuid)?);
+            }
+        }
+    }
+    for message in messages.iter_mut() {
+        message.smile = message.smile.and_then(|smile| {
+            files.get(&smile.id.get()).map(|file| Smile { file: *file, ..smile })
+        });
+    }
+    Ok(())
+}
+
+/// Puts their files and smiles to messages, instead of those that may be there.
 pub(super) async fn attach(
     db: &impl ConnectionTrait,
     messages: &mut [Message],
@@ -124,7 +161,7 @@ pub(super) async fn attach(
             }
         }
     }
-    Ok(())
+    show_smiles(db, messages).await
 }
 
 /// The newest numbers of a conversation.

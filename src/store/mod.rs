@@ -34,6 +34,7 @@ mod rows;
 mod schema;
 mod sharing;
 mod shown;
+mod smiles;
 mod standings;
 mod transaction;
 
@@ -58,6 +59,7 @@ pub use notices::Notice;
 pub use openings::{CONVERSATION_REMOVED, Opening, ROOM_ADDED};
 pub use operator::{Amended, Amount, USER_CHANGED, UserChange};
 pub use rooms::ROOM_CHANGED;
+pub use smiles::PricedSmile;
 pub use transaction::{Tx, WriteTurn};
 
 use crate::clock::Clock;

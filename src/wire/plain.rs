@@ -21,7 +21,8 @@ pub fn words(message: &Message, public_url: &str) -> Option<String> {
     if let Some(smile) = message.smile {
         line(format!("[smile {}] {}", smile.id, address(public_url, smile.file)));
     }
-    for media in &message.medias {
+    // The picture of a smile is a file to those who know no smiles.
+    for media in message.medias.iter().filter(|_| message.smile.is_none()) {
         line(format!("[file {}] {}", media.identifier, address(public_url, media.file)));
     }
     (!text.is_empty()).then_some(text)
@@ -97,6 +98,7 @@ mod tests {
                 Some(format!("[file cat.png] {NIL}")),
             ),
             (Message { smile, ..message("") }, Some(format!("[smile 2] {NIL}"))),
+            (Message { smile, medias: cat(), ..message("") }, Some(format!("[smile 2] {NIL}"))),
             (message(""), None),
             (Message { place: None, ..message("later") }, None),
             (Message { deleted: Some(Timestamp::default()), ..message("gone") }, None),

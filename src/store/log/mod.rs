@@ -4,6 +4,7 @@
 //! goes into the next one, so the cost of a commit is shared and nobody waits for a timer.
 
 mod batch;
+mod charged;
 mod plan;
 mod portable;
 mod postgres;
@@ -12,5 +13,6 @@ mod sqlite;
 mod writer;
 
 pub use batch::{Batch, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile};
+pub use charged::Tariff;
 pub use queue::Log;
 pub use writer::BatchWriter;

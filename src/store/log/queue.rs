@@ -10,10 +10,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::{Batch, BatchWriter, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed};
+use super::charged::{Tariff, sell};
+use super::{
+    Batch, BatchWriter, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile,
+};
 use crate::domain::{
-    Aside, ConversationId, Dialect, Draft, Event, FileId, LinkId, Media, MediaId, MediaOwner,
-    Message, MessageId, MessageKind, Party, Place, Posted, Revision, Seq, Timestamp, Topic,
+    Aside, Attached, Charge, ConversationId, Dialect, Draft, Event, FileId, LinkId, Media, MediaId,
+    MediaOwner, Message, MessageId, MessageKind, Party, Place, Posted, Revision, Seq, Smile,
+    Timestamp, Topic,
 };
 use crate::hub::{News, Notice, Published};
 use crate::policy::{MayPost, MayRead};
@@ -28,6 +32,10 @@ const GRACE: Duration = Duration::from_secs(1);
 const ROWS: usize = 1024;
 /// Bytes of one transaction.
 const BYTES: usize = 1 << 20;
+/// The kinds of message, as the table spells them.
+const TEXT: i16 = 0;
+const SMILE: i16 = 1;
+const FILE: i16 = 2;
 
 /// The one writer of conversation history.
 ///
@@ -38,6 +46,7 @@ const BYTES: usize = 1 << 20;
 pub struct Log {
     store: Store,
     entries: mpsc::Sender<Entry>,
+    tariff: Arc<Tariff>,
 }
 
 /// What waits to be stored.
@@ -51,10 +60,17 @@ enum Entry {
 #[derive(Debug)]
 struct Pending {
     row: NewRow,
-    sender: Party,
-    dialect: Dialect,
-    aside: Option<Aside>,
+    telling: Telling,
     answer: oneshot::Sender<Result<Stored, NotPlaced>>,
+}
+
+/// What listeners are told beside what is stored.
+#[derive(Debug)]
+pub(super) struct Telling {
+    pub(super) sender: Party,
+    pub(super) dialect: Dialect,
+    pub(super) aside: Option<Aside>,
+    pub(super) smile: Option<Smile>,
 }
 
 impl Entry {
@@ -68,7 +84,7 @@ impl Entry {
 }
 
 /// What became of an entry, and when everybody has been told.
-type Stored = (Placed, Published);
+pub(super) type Stored = (Placed, Published);
 
 impl Log {
     /// Starts the writer. It ends when the last log is dropped, after what was queued.
@@ -76,7 +92,14 @@ impl Log {
         let writer = BatchWriter::lean(store.clone())?;
         let (entries, queue) = mpsc::channel(WAITING);
         let running = tokio::spawn(run(store.clone(), writer, queue));
-        Ok((Self { store: store.clone(), entries }, running))
+        let tariff = Arc::default();
+        Ok((Self { store: store.clone(), entries, tariff }, running))
+    }
+
+    /// The same log, where messages cost something; without this they cost nothing.
+    #[must_use]
+    pub fn charging(self, tariff: Tariff) -> Self {
+        Self { tariff: Arc::new(tariff), ..self }
     }
 
     /// Stores a message, tells of it, and answers: an answer means committed.
@@ -84,6 +107,15 @@ impl Log {
     /// The same reference of the same sender is stored once; sent again it gets the first
     /// answer again, and nobody is told anew.
     pub async fn append(&self, permit: MayPost, draft: Draft) -> Result<Posted, StoreError> {
+        self.sell(permit, draft).await.map(|(posted, _)| posted)
+    }
+
+    /// The same, and what it cost, if it cost something.
+    pub async fn sell(
+        &self,
+        permit: MayPost,
+        draft: Draft,
+    ) -> Result<(Posted, Option<Charge>), StoreError> {
         let author = permit.author();
         let Some(sender) = self.store.find_party(author).await? else {
             return Err(StoreError::Impossible {
@@ -93,19 +125,33 @@ impl Log {
         };
         let dialect = draft.dialect;
         let aside = draft.aside.clone().map(|json| Aside { dialect, json });
+        let telling = Telling { sender, dialect, aside, smile: draft.smile };
         let row = self.row(&permit, draft);
+        let ((placed, published), charge) = if self.tariff.bills(dialect) {
+            let price = self.tariff.default_price;
+            let selling = sell(self.store.clone(), row.clone(), telling, price);
+            // It runs to its end whoever waits for it.
+            let sold = tokio::spawn(selling).await;
+            sold.map_err(|_| StoreError::OutcomeUnknown(None))??
+        } else {
+            (self.queue(row.clone(), telling).await?, None)
+        };
+        published.wait().await;
+        Ok((self.posted(&row, placed).await?, charge))
+    }
+
+    async fn queue(&self, row: NewRow, telling: Telling) -> Result<Stored, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let pending = Pending { row: row.clone(), sender, dialect, aside, answer };
+        let deadline = row.deadline;
+        let pending = Pending { row, telling, answer };
         self.entries.try_send(Entry::Post(Box::new(pending))).map_err(|_| StoreError::TooSlow)?;
         // The writer answers everything it takes, and in time unless the disk hangs without a
         // word; otherwise nobody knows.
-        let stored = timeout_at(row.deadline + GRACE, answered)
+        let stored = timeout_at(deadline + GRACE, answered)
             .await
             .map_err(|_| StoreError::OutcomeUnknown(None))?
             .map_err(|_| StoreError::OutcomeUnknown(None))?;
-        let (placed, published) = stored.map_err(StoreError::from)?;
-        published.wait().await;
-        self.posted(&row, placed).await
+        Ok(stored?)
     }
 
     /// Everything up to a place has reached a reader, by this dialect: tells the authors, and
@@ -136,9 +182,16 @@ impl Log {
             Some(reference) => key(draft.dialect, reference.as_str()),
             None => Uuid::now_v7().into_bytes(),
         };
-        let medias = draft.files.into_iter().map(|identifier| NewMedia {
+        let now = self.store.clock().now().micros();
+        let kind = match (&draft.smile, &draft.attached) {
+            (Some(_), _) => SMILE,
+            (None, Some(_)) => FILE,
+            (None, None) => TEXT,
+        };
+        let attached = draft.attached.map(|attached| stored_media(attached, now));
+        let awaited = draft.files.into_iter().map(|name| NewMedia {
             uuid: FileId::random().get().into_bytes(),
-            identifier: identifier.chars().filter(|c| *c != '\0').take(1024).collect(),
+            identifier: identifier(&name),
             stored: None,
         });
         NewRow {
@@ -146,11 +199,11 @@ impl Log {
             sender: permit.author().to_db(),
             link: permit.link().map(LinkId::get),
             client_key,
-            kind: 0,
+            kind,
             text: draft.text.into_inner(),
-            smile: None,
-            created_at: self.store.clock().now().micros(),
-            medias: medias.collect(),
+            smile: draft.smile.map(|smile| smile.id.get()),
+            created_at: now,
+            medias: attached.into_iter().chain(awaited).collect(),
             deadline: self.store.deadline(),
         }
     }
@@ -170,6 +223,27 @@ impl Log {
             duplicate: placed.duplicate,
         })
     }
+}
+
+/// A file that is there already, as the table keeps it.
+fn stored_media(attached: Attached, now: i64) -> NewMedia {
+    NewMedia {
+        uuid: attached.file.get().into_bytes(),
+        identifier: identifier(&attached.name),
+        stored: Some(StoredFile {
+            filename: attached.filename,
+            extension: attached.extension,
+            declared_mime: attached.mime.clone(),
+            mime: attached.mime,
+            size: i64::try_from(attached.size).unwrap_or(i64::MAX),
+            uploaded_at: now,
+        }),
+    }
+}
+
+/// A name of a file as its column takes it.
+fn identifier(name: &str) -> String {
+    name.chars().filter(|c| *c != '\0').take(1024).collect()
 }
 
 /// A client's reference as the table keeps it, per dialect.
@@ -221,9 +295,9 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     for entry in entries {
         match entry {
             Entry::Post(pending) => {
-                let Pending { row, sender, dialect, aside, answer } = *pending;
+                let Pending { row, telling, answer } = *pending;
                 batch.rows.push(row);
-                tails.push((sender, aside, dialect, answer));
+                tails.push((telling, answer));
             }
             Entry::Mark(mark) => batch.marks.push(mark),
         }
@@ -234,9 +308,10 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     let outcomes = writer.write(&mut turn, &batch).await;
     telemetry::count_commit(batch.rows.len() + batch.marks.len(), begun.elapsed());
     for ((row, outcome), tail) in batch.rows.iter().zip(outcomes).zip(tails) {
-        let (sender, aside, dialect, answer) = tail;
+        let (telling, answer) = tail;
+        let dialect = telling.dialect;
         // Handed over while the turn is held: nobody commits in between.
-        let stored = tell(store, row, outcome, sender, aside).await;
+        let stored = tell(store, row, outcome, telling).await;
         if let Ok((placed, _)) = &stored
             && !placed.duplicate
         {
@@ -247,20 +322,20 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     }
 }
 
-async fn tell(
+pub(super) async fn tell(
     store: &Store,
     row: &NewRow,
     outcome: Outcome,
-    sender: Party,
-    aside: Option<Aside>,
+    telling: Telling,
 ) -> Result<Stored, NotPlaced> {
     let placed = outcome?;
     let news = if placed.duplicate {
         News::none()
     } else {
+        let Telling { sender, aside, smile, .. } = telling;
         let conversation = ConversationId::new(row.conversation);
-        let message = Arc::new(message(row, &placed, &sender));
-        let event = Event::MessagePosted { message, sender, aside };
+        let message = Message { smile, ..message(row, &placed, &sender) };
+        let event = Event::MessagePosted { message: Arc::new(message), sender, aside };
         News::none()
             .conversation(conversation, Notice::new([Topic::Conversation(conversation)], event))
     };
@@ -276,7 +351,11 @@ fn message(row: &NewRow, placed: &Placed, sender: &Party) -> Message {
         place: placed.shown.map(Place::new),
         author: sender.principal(),
         link: row.link.map(LinkId::new),
-        kind: MessageKind::Text,
+        kind: match row.kind {
+            SMILE => MessageKind::Smile,
+            FILE => MessageKind::File,
+            _ => MessageKind::Text,
+        },
         text: row.text.clone(),
         smile: None,
         sent: Timestamp::from_micros(row.created_at),
@@ -292,19 +371,22 @@ fn announced(row: &NewRow, placed: &Placed) -> Vec<Media> {
     row.medias
         .iter()
         .zip(&placed.medias)
-        .map(|(media, id)| Media {
-            id: MediaId::new(*id),
-            file: FileId::new(Uuid::from_bytes(media.uuid)),
-            owner: MediaOwner::Message(MessageId::new(placed.id)),
-            purpose: "default".to_owned(),
-            identifier: media.identifier.clone(),
-            filename: None,
-            extension: None,
-            directory: String::new(),
-            mime: None,
-            size: None,
-            uploaded: None,
-            created: Timestamp::from_micros(row.created_at),
+        .map(|(media, id)| {
+            let stored = media.stored.as_ref();
+            Media {
+                id: MediaId::new(*id),
+                file: FileId::new(Uuid::from_bytes(media.uuid)),
+                owner: MediaOwner::Message(MessageId::new(placed.id)),
+                purpose: "default".to_owned(),
+                identifier: media.identifier.clone(),
+                filename: stored.map(|file| file.filename.clone()),
+                extension: stored.map(|file| file.extension.clone()),
+                directory: String::new(),
+                mime: stored.and_then(|file| file.mime.clone()),
+                size: stored.and_then(|file| u64::try_from(file.size).ok()),
+                uploaded: stored.map(|file| Timestamp::from_micros(file.uploaded_at)),
+                created: Timestamp::from_micros(row.created_at),
+            }
         })
         .collect()
 }

@@ -18,7 +18,7 @@ use crate::store::transaction::{FIRST_PAUSE, LONGEST_PAUSE};
 use crate::store::{Store, StoreError, WriteTurn};
 
 /// The constraint that a repeated sending runs into.
-const KEYS: &str = "uq_messages_client_key_sender";
+pub(super) const KEYS: &str = "uq_messages_client_key_sender";
 /// How long marks without messages may take.
 const MARKS: Duration = Duration::from_secs(5);
 

@@ -1,5 +1,6 @@
 //! The store on every database that is there.
 
+mod charges;
 mod conversations;
 mod log;
 mod marks;

@@ -83,7 +83,7 @@ impl House {
             accounts: settings.auth.clone(),
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
-            initial_balance: settings.members_chat.initial_balance,
+            members_chat: settings.members_chat.clone(),
         });
         let web = Web::new(
             services,

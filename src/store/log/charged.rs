@@ -1,0 +1,199 @@
+//! Messages that cost coins: charge, message and ledger in one transaction.
+//!
+//! It happens under the write turn, and the event is handed over while the turn is held, so
+//! that numbers and news keep one order with what the batches store. The work has a task of
+//! its own: who stops waiting for it does not stop it between the commit and the telling.
+
+use entity::{ledger, smiles, users};
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::batch::{NewRow, NotPlaced, Placed};
+use super::portable::{find_known, insert};
+use super::queue::{Stored, Telling, tell};
+use crate::domain::{Charge, Dialect, Principal, Refusal, RefusalKind, Timestamp};
+use crate::policy::{Payer, price_for, too_poor};
+use crate::store::transaction::{FIRST_PAUSE, LONGEST_PAUSE};
+use crate::store::{Store, StoreError, Tx};
+use crate::telemetry;
+
+/// What messages cost, and in which dialects.
+#[derive(Clone, Debug, Default)]
+pub struct Tariff {
+    /// Coins for everything that has no price of its own.
+    pub default_price: i64,
+    /// The dialects whose messages are charged.
+    pub billed: Vec<Dialect>,
+}
+
+impl Tariff {
+    /// Whether messages of a dialect are charged.
+    pub(super) fn bills(&self, dialect: Dialect) -> bool {
+        self.billed.contains(&dialect)
+    }
+}
+
+/// What became of a sale in its transaction.
+#[derive(Debug)]
+enum Sale {
+    /// It is stored, and paid for if it cost something.
+    Sold(Placed, Option<Charge>),
+    /// It had been stored before, and paid for then.
+    Known(Placed),
+    /// It may not be stored.
+    Refused(Refusal),
+}
+
+/// Stores a message and takes what it costs, or does neither; then tells of it.
+pub(super) async fn sell(
+    store: Store,
+    row: NewRow,
+    telling: Telling,
+    default_price: i64,
+) -> Result<(Stored, Option<Charge>), StoreError> {
+    if !row.is_sound() {
+        return Err(NotPlaced::Refused.into());
+    }
+    let mut turn = timeout_at(row.deadline, store.turn()).await.map_err(|_| StoreError::TooSlow)?;
+    let mut pause = FIRST_PAUSE;
+    // What an attempt did whose commit was not confirmed.
+    let mut lost: Option<(Placed, Option<Charge>)> = None;
+    let (placed, charge) = loop {
+        let mut attempted = None;
+        let outcome = turn
+            .write_until(row.deadline, async |tx| {
+                let sale = sell_in(tx, &row, default_price, store.clock().now()).await?;
+                if let Sale::Sold(placed, charge) = &sale {
+                    attempted = Some((placed.clone(), *charge));
+                }
+                Ok(sale)
+            })
+            .await;
+        match outcome {
+            Ok(Sale::Sold(placed, charge)) => break (placed, charge),
+            Ok(Sale::Known(placed)) => match lost {
+                // It was ours after all, and nobody has been told.
+                Some((ours, charge)) if ours.id == placed.id => break (ours, charge),
+                _ => break (placed, None),
+            },
+            Ok(Sale::Refused(refusal)) => return Err(StoreError::Refused(refusal)),
+            Err(StoreError::OutcomeUnknown(_)) => lost = attempted.or(lost),
+            Err(error) if error.is_transient() || error.is_duplicate_of(super::writer::KEYS) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "sale is repeated");
+            }
+            Err(error) => return Err(error),
+        }
+        if Instant::now() + pause >= row.deadline {
+            let unknown = lost.is_some();
+            return Err(if unknown {
+                StoreError::OutcomeUnknown(None)
+            } else {
+                StoreError::TooSlow
+            });
+        }
+        sleep(pause).await;
+        pause = LONGEST_PAUSE.min(2 * pause);
+    };
+    if !placed.duplicate {
+        telemetry::count_message(telling.dialect.as_str());
+    }
+    // Handed over while the turn is held: nobody commits in between.
+    let stored = tell(&store, &row, Ok(placed), telling).await?;
+    drop(turn);
+    Ok((stored, charge))
+}
+
+async fn sell_in(
+    tx: &Tx,
+    row: &NewRow,
+    default_price: i64,
+    now: Timestamp,
+) -> Result<Sale, StoreError> {
+    let known = find_known(tx, &[row]).await?.remove(&(row.client_key, row.sender));
+    if let Some(placed) = known {
+        return Ok(Sale::Known(placed));
+    }
+    let asked = match row.smile {
+        None => Some(default_price),
+        Some(smile) => price_of_smile(tx, smile).await?,
+    };
+    let Some(price) = asked else {
+        let text = format!("There is no smile with id {}.", row.smile.unwrap_or_default());
+        return Ok(Sale::Refused(Refusal::new(RefusalKind::NotFound, text)));
+    };
+    let price = price_for(payer(tx, row.sender).await?, price, now);
+    let balance = match take(tx, row.sender, price).await? {
+        Ok(balance) => balance,
+        Err(balance) => return Ok(Sale::Refused(too_poor(price, balance))),
+    };
+    let placed = match insert(tx, &[row], false).await?.pop() {
+        Some(outcome) => outcome?,
+        None => return Err(NotPlaced::Refused.into()),
+    };
+    if let Some(balance) = balance {
+        book(tx, row, &placed, price, balance).await?;
+    }
+    let charge = balance.map(|balance| Charge { price, balance });
+    Ok(Sale::Sold(placed, charge))
+}
+
+/// What a smile costs now; none if there is no such smile (any more).
+async fn price_of_smile(tx: &Tx, smile: i64) -> Result<Option<i64>, StoreError> {
+    let found = smiles::Entity::find_by_id(smile)
+        .filter(smiles::Column::RetiredAt.is_null())
+        .one(tx)
+        .await?;
+    Ok(found.map(|smile| smile.price))
+}
+
+async fn payer(tx: &Tx, sender: i64) -> Result<Payer, StoreError> {
+    let Principal::User(id) = Principal::from_db(sender, "messages")? else {
+        return Ok(Payer::Device);
+    };
+    let found = users::Entity::find_by_id(id.get()).lock_exclusive().one(tx).await?;
+    let user = found.ok_or_else(|| StoreError::Impossible {
+        table: "users",
+        what: format!("user {id} writes and is not there"),
+    })?;
+    Ok(Payer::User {
+        superuser: user.is_superuser,
+        employee: user.is_employee,
+        premium_until: user.premium_until.map(Timestamp::from_micros),
+    })
+}
+
+/// Takes coins, if there are enough: what is left then, or what there is. Nothing for nothing.
+async fn take(tx: &Tx, user: i64, price: i64) -> Result<Result<Option<i64>, i64>, StoreError> {
+    if price <= 0 {
+        return Ok(Ok(None));
+    }
+    let taken = users::Entity::update_many()
+        .col_expr(users::Column::Balance, Expr::col(users::Column::Balance).sub(price))
+        .filter(users::Column::Id.eq(user))
+        .filter(users::Column::Balance.gte(price))
+        .exec(tx)
+        .await?;
+    let left = users::Entity::find_by_id(user).one(tx).await?.map_or(0, |row| row.balance);
+    Ok(if taken.rows_affected == 0 { Err(left) } else { Ok(Some(left)) })
+}
+
+async fn book(
+    tx: &Tx,
+    row: &NewRow,
+    placed: &Placed,
+    price: i64,
+    balance: i64,
+) -> Result<(), StoreError> {
+    let entry = ledger::ActiveModel {
+        user_id: Set(row.sender),
+        message_id: Set(Some(placed.id)),
+        amount: Set(-price),
+        balance_after: Set(balance),
+        note: Set("message".to_owned()),
+        created_at: Set(row.created_at),
+        ..Default::default()
+    };
+    ledger::Entity::insert(entry).exec_without_returning(tx).await?;
+    Ok(())
+}
