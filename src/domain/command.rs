@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::{
-    CircleId, ConversationId, Dialect, Draft, MessageId, Revision, RoomCommand, Seq, Target, Text,
-    UserId,
+    CircleId, ConversationId, Dialect, DialogCommand, Draft, MessageId, Revision, RoomCommand, Seq,
+    Target, Text, UserId,
 };
 
 /// What a client offers to show who it is.
@@ -70,6 +70,8 @@ pub enum Command {
     },
     /// What is asked about rooms.
     Rooms(RoomCommand),
+    /// What is asked about dialogs.
+    Dialogs(DialogCommand),
     /// Tell that one is typing, or no longer.
     SetTyping {
         /// Where.

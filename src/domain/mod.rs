@@ -5,6 +5,7 @@ mod call;
 mod circle;
 mod command;
 mod conversation;
+mod dialogs;
 mod event;
 mod id;
 mod message;
@@ -21,6 +22,7 @@ pub use call::{Signal, Target};
 pub use circle::{Circle, CircleLink, Invite, Privilege};
 pub use command::{Command, Credentials};
 pub use conversation::{Access, Conversation, Kind, Membership, Role};
+pub use dialogs::{DialogCommand, DialogReply};
 pub use event::{Aside, CircleChange, ConversationChange, Event, Listing, Topic};
 pub use id::{
     CircleId, CircleLinkId, ConnectionId, ConversationId, DeviceId, FileId, InviteId, LinkId,

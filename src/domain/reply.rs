@@ -1,8 +1,8 @@
 //! What the one who asked is told when a command was carried out.
 
 use super::{
-    ConnectionId, Media, MessageId, Party, Place, Refusal, Revision, RoomReply, Seq, Shown, Spoken,
-    Written,
+    ConnectionId, DialogReply, Media, MessageId, Party, Place, Refusal, Revision, RoomReply, Seq,
+    Shown, Spoken, Written,
 };
 
 /// What became of a command.
@@ -96,6 +96,8 @@ pub enum Reply {
     },
     /// What is told about rooms.
     Rooms(RoomReply),
+    /// What is told about dialogs.
+    Dialogs(DialogReply),
     /// Messages that were asked for.
     Page(Page),
     /// What a TURN server takes.

@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 
 use super::typing::Saying;
 use super::{Caller, Services};
-use crate::domain::{CircleId, ConversationId, Dialect, Event, Refusal, Topic};
+use crate::domain::{CircleId, ConversationId, Dialect, Refusal, Topic};
 use crate::hub::{Attendee, ConnectionId, Hub, Kept, Movement, News, Notice};
 use crate::policy;
 use crate::store::Store;
@@ -92,13 +92,12 @@ impl Services {
         typing: bool,
         dialect: Dialect,
     ) -> Result<(), Refusal> {
-        let standing = self.take_part(caller, conversation).await?;
-        let _permit = policy::may_type(&standing)?;
+        let _permit = policy::may_type(&*self.take_part(caller, conversation).await?)?;
         let Some(who) = self.store().find_party(caller.principal).await? else {
             return Err(Refusal::unidentified());
         };
-        let (connection, pair) = (caller.connection, standing.conversation.pair);
-        let saying = Saying { who, connection, conversation, pair, typing, dialect };
+        let connection = caller.connection;
+        let saying = Saying { who, connection, conversation, typing, dialect };
         self.typing().say(saying).await;
         Ok(())
     }

@@ -32,6 +32,9 @@ impl Services {
                 self.remove_in(caller, conversation, message, within).await.map(|()| Reply::Done)
             }
             Command::Rooms(command) => self.keep_rooms(known()?, command).await.map(Reply::Rooms),
+            Command::Dialogs(command) => {
+                self.keep_dialogs(known()?, command).await.map(Reply::Dialogs)
+            }
             Command::PostMessage(draft) => self.post(known()?, draft).await.map(Reply::Posted),
             Command::SetTyping { conversation, typing, dialect } => {
                 self.set_typing(known()?, conversation, typing, dialect).await.map(|()| Reply::Done)

@@ -11,6 +11,7 @@ mod calls;
 mod circles;
 mod conversations;
 mod devices;
+mod dialogs;
 mod execute;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -11,9 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::{Instant, sleep};
 
-use crate::domain::{
-    ConnectionId, ConversationId, Dialect, Event, Party, Principal, Topic, UserId,
-};
+use crate::domain::{ConnectionId, ConversationId, Dialect, Event, Party, Principal, Topic};
 use crate::hub::{News, Notice};
 use crate::store::Store;
 
@@ -49,8 +47,6 @@ pub(super) struct Saying {
     pub(super) connection: Option<ConnectionId>,
     /// Where.
     pub(super) conversation: ConversationId,
-    /// The ends of a direct conversation.
-    pub(super) pair: Option<(UserId, UserId)>,
     /// Started, or stopped.
     pub(super) typing: bool,
     /// In which language.
@@ -62,7 +58,6 @@ pub(super) struct Saying {
 struct State {
     who: Party,
     connection: Option<ConnectionId>,
-    pair: Option<(UserId, UserId)>,
     begun_in: Dialect,
     until: Instant,
     passed: Instant,
@@ -102,14 +97,14 @@ impl Typing {
 
     /// Takes note, and tells those who listen as far as it is news to them.
     pub(super) async fn say(&self, saying: Saying) {
-        let Saying { who, connection, conversation, pair, typing, dialect } = saying;
+        let Saying { who, connection, conversation, typing, dialect } = saying;
         let mut states = self.shared.stripe(conversation).lock().await;
         let now = Instant::now();
         let key = (who.principal(), conversation);
         let changed = match states.get_mut(&key) {
             None if typing => {
                 let (until, who) = (now + silence(dialect), who.clone());
-                let state = State { who, connection, pair, begun_in: dialect, until, passed: now };
+                let state = State { who, connection, begun_in: dialect, until, passed: now };
                 states.insert(key, state);
                 self.shared.begun.notify_one();
                 true
@@ -128,7 +123,7 @@ impl Typing {
         };
         let computed = false;
         let event = Event::TypingChanged { conversation, who, typing, dialect, changed, computed };
-        self.shared.tell(conversation, pair, event).await;
+        self.shared.tell(conversation, event).await;
     }
 
     /// A message has ended it, if it had begun.
@@ -151,22 +146,16 @@ impl Shared {
         &self.stripes[conversation.get().unsigned_abs() as usize % STRIPES]
     }
 
-    async fn tell(
-        &self,
-        conversation: ConversationId,
-        pair: Option<(UserId, UserId)>,
-        event: Event,
-    ) {
-        let mut notice = Notice::new([Topic::Conversation(conversation)], event);
-        notice.pair = pair;
+    async fn tell(&self, conversation: ConversationId, event: Event) {
+        let notice = Notice::new([Topic::Conversation(conversation)], event);
         self.store.tell(News::none().conversation(conversation, notice)).await;
     }
 
     async fn tell_end(&self, conversation: ConversationId, state: State) {
-        let State { who, pair, begun_in: dialect, .. } = state;
+        let State { who, begun_in: dialect, .. } = state;
         let (typing, changed, computed) = (false, true, true);
         let event = Event::TypingChanged { conversation, who, typing, dialect, changed, computed };
-        self.tell(conversation, pair, event).await;
+        self.tell(conversation, event).await;
     }
 
     /// Ends the states that are over; says whether any are left.
@@ -256,7 +245,6 @@ mod tests {
                 who: self.ann.clone(),
                 connection: Some(ConnectionId::new(7)),
                 conversation: HERE,
-                pair: None,
                 typing,
                 dialect,
             };

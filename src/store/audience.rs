@@ -17,8 +17,17 @@ use crate::hub::{News, Published};
 /// How many conversations are kept.
 const KEPT: u64 = 100_000;
 
-/// Members of conversations, as far as they were asked for; nobody where it is a room.
-pub(super) struct Audiences(Cache<ConversationId, (Epoch, Arc<[UserId]>)>);
+/// Who is in a conversation; nobody where it is a room.
+#[derive(Debug, Default)]
+pub(super) struct Audience {
+    /// Everybody who belongs to it.
+    pub(super) members: Box<[UserId]>,
+    /// The two ends of a direct one.
+    pair: Option<(UserId, UserId)>,
+}
+
+/// Members of conversations, as far as they were asked for.
+pub(super) struct Audiences(Cache<ConversationId, (Epoch, Arc<Audience>)>);
 
 impl Default for Audiences {
     fn default() -> Self {
@@ -37,8 +46,9 @@ impl Store {
                 });
                 let Some(conversation) = conversation else { continue };
                 match self.audience(conversation).await {
-                    Ok(members) => {
-                        let mail = members.iter().map(|member| Topic::Mail(*member));
+                    Ok(audience) => {
+                        notice.pair = audience.pair;
+                        let mail = audience.members.iter().map(|member| Topic::Mail(*member));
                         notice.topics.extend(self.hub().heard(mail));
                     }
                     // They find it when they come back.
@@ -56,23 +66,25 @@ impl Store {
     pub(super) async fn audience(
         &self,
         conversation: ConversationId,
-    ) -> Result<Arc<[UserId]>, StoreError> {
+    ) -> Result<Arc<Audience>, StoreError> {
         let cache = &self.audiences().0;
         let epoch = self.standings().epoch(conversation);
-        if let Some((then, members)) = cache.get(&conversation)
+        if let Some((then, audience)) = cache.get(&conversation)
             && then == epoch
         {
-            return Ok(members);
+            return Ok(audience);
         }
         let found = find_conversation(self.reads(), conversation).await?;
-        let members: Arc<[UserId]> = match found.map(|found| found.kind) {
-            Some(Kind::Direct | Kind::Group) => {
+        let audience = match found {
+            Some(found) if found.kind != Kind::Room => {
                 let rows = living(self.reads(), conversation).await?;
-                rows.into_iter().map(|row| UserId::new(row.user_id)).collect()
+                let members = rows.into_iter().map(|row| UserId::new(row.user_id)).collect();
+                Audience { members, pair: found.pair }
             }
-            Some(Kind::Room) | None => Arc::default(),
+            Some(_) | None => Audience::default(),
         };
-        cache.insert(conversation, (epoch, Arc::clone(&members)));
-        Ok(members)
+        let audience = Arc::new(audience);
+        cache.insert(conversation, (epoch, Arc::clone(&audience)));
+        Ok(audience)
     }
 }

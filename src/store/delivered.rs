@@ -80,7 +80,7 @@ impl Store {
     /// Most steps concern nobody who is there.
     async fn is_anybody_told(&self, permit: &MayRead) -> Result<bool, StoreError> {
         let members = self.audience(permit.conversation()).await?;
-        let others = members.iter().map(|member| Principal::User(*member));
+        let others = members.members.iter().map(|member| Principal::User(*member));
         let others = others.filter(|other| *other != permit.reader()).map(Topic::Inbox);
         Ok(!self.hub().heard(others).is_empty())
     }

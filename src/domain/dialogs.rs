@@ -1,0 +1,78 @@
+//! What clients of private-chat ask beside what all ask, and what they are told.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{ClientRef, ConversationId, Credentials, Posted, Text, User};
+
+/// What may be asked about dialogs. Users are named as clients name them.
+#[derive(Clone, Debug)]
+pub enum DialogCommand {
+    /// Find the user at the other end, and hear from now on whether they are online.
+    Meet(String),
+    /// Refuse unless these credentials are the caller's own.
+    Vouch(Credentials),
+    /// Post a message to a user; opens the dialog.
+    Post {
+        /// To whom.
+        to: String,
+        /// The words.
+        text: Text,
+        /// The client's own name for it.
+        reference: Option<ClientRef>,
+        /// What listeners of the same dialect are told beside it.
+        aside: Option<Arc<RawValue>>,
+        /// Whether a dialog is opened where there is none.
+        open: bool,
+    },
+    /// Tell a user that one is typing to them.
+    Type {
+        /// To whom.
+        to: String,
+        /// Whether a dialog is opened where there is none.
+        open: bool,
+    },
+    /// Tell everybody who has a dialog with the caller that they are online; the connection
+    /// counts again if it had rested.
+    Announce,
+    /// The connection is about to go, and makes the caller online no more.
+    Rest,
+    /// Who of those with whom the caller has a dialog is online.
+    ListOnline,
+    /// Who is online, and to hear from now on when that changes.
+    ListActive {
+        /// Whether only those with whom the caller has a dialog.
+        contacts: bool,
+    },
+}
+
+/// What the client is told about dialogs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialogReply {
+    /// The user at the other end.
+    Met {
+        /// Who.
+        user: Arc<User>,
+        /// The conversation with them, if there is one.
+        conversation: Option<ConversationId>,
+    },
+    /// A message was stored.
+    Posted {
+        /// What it became.
+        posted: Posted,
+        /// Where.
+        conversation: ConversationId,
+        /// To whom.
+        to: Arc<User>,
+    },
+    /// There is no dialog, and none was to be opened: nothing was done.
+    Dropped,
+    /// Nothing that needs saying.
+    Done,
+    /// Users, by handle.
+    Online(Vec<String>),
+    /// Users by handle, each with a random name for the time they are online.
+    Active(Vec<(String, Uuid)>),
+}
