@@ -25,16 +25,28 @@ use crate::transport::{Close, Full, Received, Sink, Transport, listener::Peer};
 #[derive(Debug)]
 pub struct SocketTransport {
     sink: SocketSink,
+    /// The way under which the connection is counted; an upgrade changes it.
+    counted: &'static str,
 }
 
 impl SocketTransport {
     pub(super) fn new(socket: Arc<Socket>, connection: Arc<Connection>) -> Self {
-        let generation = generation(&socket);
+        let (generation, counted) = (generation(&socket), transport(&socket));
         metrics::counter!("klatsch_socketio_connections_total", "engine" => generation,
-            "transport" => transport(&socket))
+            "transport" => counted)
         .increment(1);
-        metrics::gauge!("klatsch_socketio_connections", "engine" => generation).increment(1);
-        Self { sink: SocketSink { socket, connection } }
+        open_connections(&socket, counted).increment(1);
+        Self { sink: SocketSink { socket, connection }, counted }
+    }
+
+    /// Counts the connection under the way it takes now.
+    fn recount(&mut self) {
+        let now = transport(&self.sink.socket);
+        if now != self.counted {
+            open_connections(&self.sink.socket, self.counted).decrement(1);
+            open_connections(&self.sink.socket, now).increment(1);
+            self.counted = now;
+        }
     }
 
     /// The session's id.
@@ -71,7 +83,10 @@ impl Transport for SocketTransport {
         tokio::task::coop::consume_budget().await;
         let connection = &self.sink.connection;
         let packet = match connection.inbox.pop().await? {
-            Item::Heartbeat => return Some(Received::Heartbeat),
+            Item::Heartbeat => {
+                self.recount();
+                return Some(Received::Heartbeat);
+            }
             Item::TooLarge { channel, ack } => Packet { channel, data: Data::TooLarge, ack },
             Item::Event { text, ack, is_binary } => {
                 let Ok((channel, data)) = event::read(&text) else {
@@ -92,8 +107,7 @@ impl Transport for SocketTransport {
 
 impl Drop for SocketTransport {
     fn drop(&mut self) {
-        let generation = generation(&self.sink.socket);
-        metrics::gauge!("klatsch_socketio_connections", "engine" => generation).decrement(1);
+        open_connections(&self.sink.socket, self.counted).decrement(1);
         if !self.sink.connection.has_ended() {
             // Nobody listens any more; the client should not believe that somebody does.
             self.sink.connection.cut();
@@ -151,6 +165,12 @@ impl Sink<Frame> for SocketSink {
     fn leave(&self, group: &str) {
         self.socket.leave(group.to_owned());
     }
+}
+
+/// The gauge of open connections of this generation that take this way.
+fn open_connections(socket: &Socket, transport: &'static str) -> metrics::Gauge {
+    metrics::gauge!("klatsch_socketio_connections", "engine" => generation(socket),
+        "transport" => transport)
 }
 
 fn generation(socket: &Socket) -> &'static str {
