@@ -117,6 +117,7 @@ impl App {
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
             members_chat: settings.members_chat.clone(),
+            courier: settings.courier.clone(),
             store: store.clone(),
             files: files.clone(),
             log: log.charging(tariff(&settings)),

@@ -10,6 +10,7 @@ pub mod conversation_heads;
 pub mod conversations;
 pub mod counters;
 pub mod devices;
+pub mod group_refs;
 pub mod ledger;
 pub mod logins;
 pub mod medias;

@@ -7,6 +7,7 @@ mod m20261121_000001_accounts;
 mod m20261121_000002_conversations;
 mod m20261121_000003_messages;
 mod m20261121_000004_upkeep;
+mod m20261121_000005_group_refs;
 mod sketch;
 
 pub use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_conversations::Migration),
             Box::new(m20261121_000003_messages::Migration),
             Box::new(m20261121_000004_upkeep::Migration),
+            Box::new(m20261121_000005_group_refs::Migration),
         ]
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::{
-    CircleId, ConversationId, Dialect, DialogCommand, Draft, MessageId, Revision, RoomCommand, Seq,
-    Target, Text, UserId,
+    CircleId, ConversationId, Dialect, DialogCommand, Draft, LetterCommand, MessageId, Revision,
+    RoomCommand, Seq, Target, Text, UserId,
 };
 
 /// What a client offers to show who it is.
@@ -26,6 +26,13 @@ pub enum Credentials {
     SessionKey(String),
     /// The secret of a browser's login, from its cookie.
     Cookie(String),
+    /// Nothing but a user's number, which is believed as operators say.
+    Number {
+        /// Whose.
+        user: UserId,
+        /// Whether a program on this machine said it, and not for anybody else.
+        local: bool,
+    },
 }
 
 impl std::fmt::Debug for Credentials {
@@ -114,6 +121,8 @@ pub enum Command {
         /// The language it is said in.
         dialect: Dialect,
     },
+    /// Ask something about letters.
+    Letters(LetterCommand),
     /// Ask for a name and password that the TURN server takes.
     TurnCredentials,
     /// Ask where the STUN servers are.

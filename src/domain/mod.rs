@@ -8,6 +8,7 @@ mod conversation;
 mod dialogs;
 mod event;
 mod id;
+mod letters;
 mod message;
 mod name;
 mod party;
@@ -28,6 +29,7 @@ pub use id::{
     CircleId, CircleLinkId, ConnectionId, ConversationId, DeviceId, FileId, InviteId, LinkId,
     LoginId, MediaId, MessageId, Place, Principal, Revision, Seq, SmileId, UserId,
 };
+pub use letters::{Addressee, Collecting, Description, LetterCommand, LetterReply, LetterStatus};
 pub use message::{
     Attached, Authorship, ClientRef, Dialect, Draft, Message, MessageKind, Shown, Smile, Text,
     TextTooLong, Written,

@@ -1,8 +1,8 @@
 //! What the one who asked is told when a command was carried out.
 
 use super::{
-    ConnectionId, DialogReply, Media, MessageId, Party, Place, Refusal, Revision, RoomReply, Seq,
-    Shown, Spoken, Written,
+    ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place, Refusal, Revision,
+    RoomReply, Seq, Shown, Spoken, Written,
 };
 
 /// What became of a command.
@@ -98,6 +98,8 @@ pub enum Reply {
     Rooms(RoomReply),
     /// What is told about dialogs.
     Dialogs(DialogReply),
+    /// What is told about letters.
+    Letters(LetterReply),
     /// Messages that were asked for.
     Page(Page),
     /// What a TURN server takes.

@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::hub::{News, Notice};
 use crate::policy;
+use crate::settings::TrustUserId;
 use crate::store::{Amended, Ending, NewUser, StoreError, UserChange};
 
 /// Characters a name of a person has at most.
@@ -89,6 +90,10 @@ impl Services {
                     None => self.named_by_token(key)?,
                 }
             }
+            Credentials::Number { user, local } => {
+                let named = self.named_by_number(*user, *local, address).await?;
+                (Principal::User(named.0), named.1)
+            }
             Credentials::Cookie(id) => {
                 let found = self.store().find_login_by_session(&hash_of(id)).await?;
                 found
@@ -107,6 +112,34 @@ impl Services {
             return Err(Refusal::new(RefusalKind::Unidentified, "Invalid token"));
         }
         Ok(Caller { principal, login, connection: None, address })
+    }
+
+    /// Whom a bare number names, if it is believed; who may not ask learns nothing of it.
+    async fn named_by_number(
+        &self,
+        user: UserId,
+        local: bool,
+        address: IpAddr,
+    ) -> Result<(UserId, LoginId), Refusal> {
+        let settings = self.courier().settings();
+        let believed = match settings.trust_user_id {
+            TrustUserId::Never => false,
+            TrustUserId::Local => local,
+            TrustUserId::Always => {
+                let networks = &settings.trusted_networks;
+                networks.is_empty() || networks.contains(address)
+            }
+        };
+        if !believed {
+            return Err(Refusal::forbidden("a bare user id is not believed"));
+        }
+        let unknown = || Refusal::not_found("there is no such user");
+        let found = self.store().find_user(user).await?.ok_or_else(unknown)?;
+        if !found.active {
+            return Err(Refusal::new(RefusalKind::Inactive, "the account is not active"));
+        }
+        let expires = self.auth().tokens.expiry(Principal::User(user));
+        Ok((user, self.store().number_login(user, expires).await?))
     }
 
     fn named_by_token(&self, token: &str) -> Result<(Principal, LoginId), Refusal> {

@@ -55,6 +55,7 @@ impl Home {
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
             members_chat: settings.members_chat.clone(),
+            courier: settings.courier.clone(),
             store,
         });
         Self { services, _folder: folder }

@@ -15,6 +15,7 @@ mod dialogs;
 mod execute;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod letters;
 mod messages;
 mod naming;
 mod presence;
@@ -33,9 +34,13 @@ use crate::clock::Clock;
 use crate::domain::{LoginId, Principal, Refusal};
 use crate::hub::ConnectionId;
 use crate::rtc::Introductions;
-use crate::settings::{AuthSettings, LimitSettings, MembersChatSettings, NeoSettings};
+use crate::settings::{
+    AuthSettings, CourierSettings, LimitSettings, MembersChatSettings, NeoSettings,
+};
 use crate::store::log::Log;
 use crate::store::{Files, Store};
+
+use letters::Letters;
 
 pub use accounts::{Modification, Profile, Registration};
 pub use attachments::{Announced, Belonging, Opened, Upload, named_owner};
@@ -70,6 +75,7 @@ pub struct Caller {
 pub struct Services {
     parts: Arc<Parts>,
     attendances: AttendanceTeller,
+    letters: Arc<Letters>,
 }
 
 /// What the use cases rest on.
@@ -98,6 +104,8 @@ pub struct Parts {
     pub neo: NeoSettings,
     /// What operators set about members-chat, and what messages cost.
     pub members_chat: MembersChatSettings,
+    /// What operators set about letters.
+    pub courier: CourierSettings,
 }
 
 impl std::fmt::Debug for Services {
@@ -110,7 +118,8 @@ impl Services {
     /// Brings together what the use cases rest on.
     pub fn new(parts: Parts) -> Self {
         let attendances = AttendanceTeller::start(parts.store.clone());
-        Self { parts: Arc::new(parts), attendances }
+        let letters = Arc::new(Letters::new(parts.courier.clone(), &parts.limits));
+        Self { parts: Arc::new(parts), attendances, letters }
     }
 
     /// Everything that is kept.
@@ -161,6 +170,10 @@ impl Services {
 
     fn neo(&self) -> &NeoSettings {
         &self.parts.neo
+    }
+
+    fn courier(&self) -> &Letters {
+        &self.letters
     }
 
     fn chats(&self) -> &MembersChatSettings {

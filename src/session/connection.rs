@@ -192,7 +192,7 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
                 return Vec::new();
             }
         }
-        if let Some((conversation, place)) = step.shown {
+        for (conversation, place) in step.shown {
             self.note_shown(state, conversation, place);
         }
         if let Some(within) = step.doubt {

@@ -53,7 +53,7 @@ pub enum Output<F> {
 pub struct Step<S: Session> {
     pub(super) outputs: Vec<Output<S::Outgoing>>,
     pub(super) requests: Vec<Request<S::Tag>>,
-    pub(super) shown: Option<(ConversationId, Place)>,
+    pub(super) shown: Vec<(ConversationId, Place)>,
     pub(super) unbind: bool,
     pub(super) wake: Option<Duration>,
     pub(super) doubt: Option<Duration>,
@@ -66,7 +66,7 @@ impl<S: Session> Step<S> {
         Self {
             outputs: Vec::new(),
             requests: Vec::new(),
-            shown: None,
+            shown: Vec::new(),
             unbind: false,
             wake: None,
             doubt: None,
@@ -125,7 +125,7 @@ impl<S: Session> Step<S> {
     pub fn and_then(mut self, other: Self) -> Self {
         self.outputs.extend(other.outputs);
         self.requests.extend(other.requests);
-        self.shown = other.shown.or(self.shown);
+        self.shown.extend(other.shown);
         self.unbind |= other.unbind;
         self.wake = other.wake.or(self.wake);
         self.doubt = other.doubt.or(self.doubt);
@@ -171,8 +171,8 @@ impl<S: Session> Step<S> {
     /// And these outputs show the message at this place; once the client proves that they
     /// arrived, it counts as delivered.
     #[must_use]
-    pub const fn and_shows(mut self, conversation: ConversationId, place: Place) -> Self {
-        self.shown = Some((conversation, place));
+    pub fn and_shows(mut self, conversation: ConversationId, place: Place) -> Self {
+        self.shown.push((conversation, place));
         self
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use entity::{members, messages};
 use moka::sync::Cache;
@@ -28,8 +29,17 @@ const KEPT: u64 = 100_000;
 /// How many messages one step names at most, the newest.
 const NAMED: usize = 500;
 
-/// Delivered cursors that were moved lately; whoever has one moves it.
-pub(super) struct DeliveredMarks(Cache<LinkId, Arc<Mutex<Option<i64>>>>);
+/// Cursors that were moved lately.
+pub(super) struct DeliveredMarks(Cache<LinkId, Arc<Cursors>>);
+
+/// Up to where messages have reached one member.
+#[derive(Default)]
+struct Cursors {
+    /// By any dialect; whoever has it moves it.
+    delivered: Mutex<Option<i64>>,
+    /// By courier clients.
+    courier: AtomicI64,
+}
 
 impl Default for DeliveredMarks {
     fn default() -> Self {
@@ -38,7 +48,7 @@ impl Default for DeliveredMarks {
 }
 
 impl DeliveredMarks {
-    fn of(&self, link: LinkId) -> Arc<Mutex<Option<i64>>> {
+    fn of(&self, link: LinkId) -> Arc<Cursors> {
         self.0.get_with(link, Arc::default)
     }
 }
@@ -48,8 +58,8 @@ impl Store {
     /// says whether anything is; the caller lets the log write it down.
     pub(super) async fn deliver(&self, permit: &MayRead, to: Place) -> Result<bool, StoreError> {
         let Some(link) = permit.link() else { return Ok(false) };
-        let cursor = self.delivered_marks().of(link);
-        let mut cursor = cursor.lock().await;
+        let cursors = self.delivered_marks().of(link);
+        let mut cursor = cursors.delivered.lock().await;
         let to = to.get();
         if cursor.is_some_and(|known| to <= known) {
             return Ok(false);
@@ -69,10 +79,21 @@ impl Store {
         Ok(true)
     }
 
+    /// Everything up to a place has reached a courier client; says whether that is new.
+    pub(super) fn deliver_by_courier(&self, link: LinkId, to: Place) -> bool {
+        self.delivered_marks().of(link).courier.fetch_max(to.get(), Ordering::SeqCst) < to.get()
+    }
+
+    /// Up to where a member's messages have lately reached a courier client.
+    pub(super) fn courier_to(&self, link: LinkId) -> i64 {
+        let known = self.delivered_marks().0.get(&link);
+        known.map_or(0, |cursors| cursors.courier.load(Ordering::SeqCst))
+    }
+
     /// The delivered cursor of a membership whose row says this.
     pub(super) async fn delivered_to(&self, link: LinkId, stored: i64) -> i64 {
         match self.delivered_marks().0.get(&link) {
-            Some(cursor) => cursor.lock().await.unwrap_or(0).max(stored),
+            Some(cursors) => cursors.delivered.lock().await.unwrap_or(0).max(stored),
             None => stored,
         }
     }
@@ -172,7 +193,7 @@ pub struct Reception {
 impl Store {
     /// How far messages of one conversation, given by seq and place, have come with each
     /// living member to whom they were addressed.
-    pub(super) async fn receptions(
+    pub async fn receptions(
         &self,
         conversation: ConversationId,
         author: Principal,

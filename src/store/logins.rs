@@ -15,6 +15,7 @@ pub const LOGINS_ENDED: &str = "logins";
 const TOKEN: i16 = 0;
 const BROWSER: i16 = 1;
 const DEVICE: i16 = 2;
+const NUMBER: i16 = 3;
 
 /// What is stored of a browser login's `sessionid` and `session_key`.
 pub type BrowserHashes = ([u8; 32], [u8; 32]);
@@ -53,6 +54,20 @@ impl Store {
             Principal::Device(_) => DEVICE,
         };
         self.insert_login(principal, kind, expires, None).await
+    }
+
+    /// The login of a user who is believed by number alone; there is one as long as it lives.
+    pub async fn number_login(
+        &self,
+        user: UserId,
+        expires: Timestamp,
+    ) -> Result<LoginId, StoreError> {
+        let principal = Principal::User(user);
+        let known = self.living_logins(principal).filter(logins::Column::Kind.eq(NUMBER));
+        match known.one(self.reads()).await? {
+            Some(row) => Ok(LoginId::new(row.id)),
+            None => self.insert_login(principal, NUMBER, expires, None).await,
+        }
     }
 
     /// A login that a cookie will show.

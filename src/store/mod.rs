@@ -20,6 +20,7 @@ mod error;
 mod faces;
 mod files;
 mod following;
+mod letters;
 pub mod log;
 mod logins;
 mod marks;

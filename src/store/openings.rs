@@ -35,7 +35,10 @@ pub struct Opening {
 }
 
 /// A row for a conversation that nobody is in yet, with its head.
-async fn found(tx: &Tx, row: conversations::ActiveModel) -> Result<ConversationId, StoreError> {
+pub(super) async fn found(
+    tx: &Tx,
+    row: conversations::ActiveModel,
+) -> Result<ConversationId, StoreError> {
     let id = conversations::Entity::insert(row).exec(tx).await?.last_insert_id;
     let head = conversation_heads::ActiveModel {
         conversation_id: Set(id),
@@ -46,7 +49,12 @@ async fn found(tx: &Tx, row: conversations::ActiveModel) -> Result<ConversationI
     Ok(ConversationId::new(id))
 }
 
-fn row(kind: Kind, access: Access, title: &str, now: Timestamp) -> conversations::ActiveModel {
+pub(super) fn row(
+    kind: Kind,
+    access: Access,
+    title: &str,
+    now: Timestamp,
+) -> conversations::ActiveModel {
     conversations::ActiveModel {
         kind: Set(kind_to_db(kind)),
         access: Set(access_to_db(access)),

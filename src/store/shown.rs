@@ -12,6 +12,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 
+use super::conversations::NAMED;
 use super::messages::{attach, head, message, range};
 use super::{Store, StoreError};
 use crate::domain::{
@@ -82,6 +83,27 @@ fn late(conversation: ConversationId) -> Select<message_changes::Entity> {
 }
 
 impl Store {
+    /// Those of the named messages that somebody wrote and nobody removed.
+    pub async fn list_own_messages(
+        &self,
+        author: Principal,
+        named: &[MessageId],
+    ) -> Result<Vec<Message>, StoreError> {
+        let mut found = Vec::new();
+        for ids in named.chunks(NAMED) {
+            let rows = messages::Entity::find()
+                .filter(messages::Column::Id.is_in(ids.iter().map(|id| id.get())))
+                .filter(messages::Column::Sender.eq(author.to_db()))
+                .filter(messages::Column::DeletedAt.is_null())
+                .all(self.reads())
+                .await?;
+            for row in rows {
+                found.push(message(row)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// The place of a message; the id of no shown message stands for itself.
     pub async fn place_of(&self, permit: &MayRead, id: MessageId) -> Result<Place, StoreError> {
         place_of(self.reads(), permit.conversation(), id).await
@@ -94,12 +116,23 @@ impl Store {
         after: Place,
         limit: u32,
     ) -> Result<ShownPage, StoreError> {
+        self.page_after(permit.conversation(), permit.kind(), after, limit).await
+    }
+
+    /// The same, for who has decided that it may be read.
+    pub(super) async fn page_after(
+        &self,
+        conversation: ConversationId,
+        kind: Kind,
+        after: Place,
+        limit: u32,
+    ) -> Result<ShownPage, StoreError> {
         let (after, limit) = (after.get(), limit as usize);
-        let on_time = self.on_time_after(permit.conversation(), after, limit).await?;
+        let on_time = self.on_time_after(conversation, after, limit).await?;
         let late = self
             .late(
-                permit.conversation(),
-                late(permit.conversation())
+                conversation,
+                late(conversation)
                     .filter(message_changes::Column::Shown.gt(after))
                     .order_by_asc(message_changes::Column::Shown),
                 limit,
@@ -113,7 +146,7 @@ impl Store {
         let last = messages.last().map_or(after, place);
         let reached = if cut { last } else { complete_to.unwrap_or(last) };
         let more = cut || complete_to.is_some();
-        self.page(permit, messages, reached, more).await
+        self.page(conversation, kind, messages, reached, more).await
     }
 
     /// The newest messages before a place, ascending; without one the newest of all.
@@ -142,7 +175,7 @@ impl Store {
         let first = messages.first().map_or(before, place);
         let reached = if surplus > 0 { first } else { complete_to.unwrap_or(first) };
         let more = surplus > 0 || complete_to.is_some();
-        self.page(permit, messages, reached, more).await
+        self.page(permit.conversation(), permit.kind(), messages, reached, more).await
     }
 
     /// One more than `limit`, so that it is known whether there are more.
@@ -215,15 +248,14 @@ impl Store {
 
     async fn page(
         &self,
-        permit: &MayRead,
+        conversation: ConversationId,
+        kind: Kind,
         mut messages: Vec<Message>,
         reached: i64,
         more: bool,
     ) -> Result<ShownPage, StoreError> {
         attach(self.reads(), &mut messages).await?;
-        if permit.kind() == Kind::Direct {
-            self.tell_read(permit.kind(), permit.conversation(), &mut messages).await?;
-        }
+        self.tell_read(kind, conversation, &mut messages).await?;
         let mut faces: HashMap<Principal, Party> = HashMap::new();
         let mut shown = Vec::with_capacity(messages.len());
         for message in messages {

@@ -15,4 +15,5 @@ mod writer;
 pub use batch::{Batch, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile};
 pub use charged::Tariff;
 pub use queue::Log;
+pub(super) use queue::key;
 pub use writer::BatchWriter;

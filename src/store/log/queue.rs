@@ -163,11 +163,12 @@ impl Log {
         dialect: Dialect,
     ) -> Result<(), StoreError> {
         let Some(link) = permit.link() else { return Ok(()) };
+        // First, and without waiting: the client may be back in a moment.
+        if dialect == Dialect::Courier && self.store.deliver_by_courier(link, place) {
+            self.mark(link, Cursor::Courier(place.get())).await;
+        }
         if self.store.deliver(permit, place).await? {
             self.mark(link, Cursor::Delivered(place.get())).await;
-        }
-        if dialect == Dialect::Courier {
-            self.mark(link, Cursor::Courier(place.get())).await;
         }
         Ok(())
     }
@@ -247,7 +248,7 @@ fn identifier(name: &str) -> String {
 }
 
 /// A client's reference as the table keeps it, per dialect.
-fn key(dialect: Dialect, reference: &str) -> [u8; 16] {
+pub(crate) fn key(dialect: Dialect, reference: &str) -> [u8; 16] {
     let mut hash = Sha256::new();
     hash.update(dialect.as_str().as_bytes());
     hash.update([0]);

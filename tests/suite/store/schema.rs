@@ -52,6 +52,7 @@ async fn every_table_has_the_columns_of_its_entity() {
             logins,
             notices,
             multichat_parked,
+            group_refs,
             counters
         );
     }

@@ -84,6 +84,7 @@ impl House {
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
             members_chat: settings.members_chat.clone(),
+            courier: settings.courier.clone(),
         });
         let web = Web::new(
             services,

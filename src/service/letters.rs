@@ -1,0 +1,271 @@
+//! Letters: conversations of two and groups by the numbers of users, and what waits.
+
+use std::sync::Arc;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use super::{Caller, Services};
+use crate::domain::{
+    Addressee, ClientRef, Collecting, Conversation, ConversationId, Description, Dialect, Draft,
+    Kind, LetterCommand, LetterReply, LetterStatus, Message, MessageId, Principal, Receipt,
+    Refusal, RefusalKind, Text, UserId,
+};
+use crate::policy::{self, Standing};
+use crate::settings::{Backlog, CourierSettings, LimitSettings};
+
+/// Messages of one page of what waits.
+const WAITING: u32 = 200;
+/// Messages of the largest page of history.
+const HISTORY: u32 = 200;
+/// Users of whom it is remembered that they made groups lately, before it is tidied up.
+const REMEMBERED: usize = 10_000;
+
+/// What operators set about letters, and how fast users make groups.
+pub(super) struct Letters {
+    settings: CourierSettings,
+    pace: DefaultKeyedRateLimiter<UserId>,
+}
+
+impl Letters {
+    pub(super) fn new(settings: CourierSettings, limits: &LimitSettings) -> Self {
+        let pace = RateLimiter::keyed(Quota::per_minute(limits.groups_per_minute));
+        Self { settings, pace }
+    }
+
+    pub(super) const fn settings(&self) -> &CourierSettings {
+        &self.settings
+    }
+}
+
+fn no_conversation() -> Refusal {
+    Refusal::not_found("there is no such conversation")
+}
+
+impl Services {
+    /// Carries out what a client of letters asks.
+    pub(super) async fn letters(
+        &self,
+        caller: &Caller,
+        command: LetterCommand,
+    ) -> Result<LetterReply, Refusal> {
+        let Principal::User(user) = caller.principal else {
+            return Err(Refusal::forbidden("letters are for users"));
+        };
+        match command {
+            LetterCommand::Collect(collecting) => self.collect(user, &collecting).await,
+            LetterCommand::Arrived { conversation, place } => {
+                let dialect = Dialect::Courier;
+                self.confirm_delivered(caller, dialect, conversation, place).await?;
+                Ok(LetterReply::Done)
+            }
+            LetterCommand::OpenPersonal(other) => self.open_personal(user, other).await,
+            LetterCommand::OpenGroup { members, title, description, reference } => {
+                self.open_group(user, members, &title, &description, reference.as_ref()).await
+            }
+            LetterCommand::Post { to, kind, text, reference } => {
+                self.post_letter(caller, to, kind, text, reference).await
+            }
+            LetterCommand::Status(messages) => {
+                self.letter_status(user, &messages).await.map(LetterReply::Statuses)
+            }
+            LetterCommand::Describe(of) => {
+                let standing = self.addressed(caller, of, None).await?;
+                let conversation = standing.conversation.clone();
+                self.describe(conversation).await.map(LetterReply::Described)
+            }
+            LetterCommand::DescribeAll => {
+                let mut all = Vec::new();
+                for conversation in self.store().list_letter_conversations(user).await? {
+                    all.push(self.describe(conversation).await?);
+                }
+                Ok(LetterReply::AllDescribed(all))
+            }
+            LetterCommand::ReadBefore { of, before, limit } => {
+                self.read_before(caller, of, before, limit).await
+            }
+            LetterCommand::SetTyping { to, typing } => {
+                let standing = self.addressed(caller, to, None).await?;
+                let id = standing.conversation.id;
+                self.set_typing(caller, id, typing, Dialect::Courier).await?;
+                Ok(LetterReply::Done)
+            }
+        }
+    }
+
+    async fn collect(&self, user: UserId, collecting: &Collecting) -> Result<LetterReply, Refusal> {
+        if *collecting == Collecting::all() {
+            self.store().begin_courier(user).await?;
+        }
+        let once = self.courier().settings().backlog == Backlog::PerUser;
+        let waiting = self.store().list_waiting(user, collecting, WAITING, once).await?;
+        Ok(LetterReply::Waiting { messages: waiting.messages, next: waiting.next })
+    }
+
+    /// Those of the users named who do not exist or may not be used.
+    async fn unknown_among(&self, named: &[UserId]) -> Result<Vec<UserId>, Refusal> {
+        let known: std::collections::HashSet<_> = self
+            .store()
+            .list_users_named(named.iter().copied())
+            .await?
+            .into_iter()
+            .filter(|user| user.active)
+            .map(|user| user.id)
+            .collect();
+        Ok(named.iter().copied().filter(|id| !known.contains(id)).collect())
+    }
+
+    async fn open_personal(&self, user: UserId, other: UserId) -> Result<LetterReply, Refusal> {
+        let unknown = self.unknown_among(&[other]).await?;
+        if !unknown.is_empty() {
+            return Ok(LetterReply::UnknownUsers(unknown));
+        }
+        let conversation = self.store().open_direct(user, other).await?;
+        Ok(LetterReply::Opened(conversation.id))
+    }
+
+    async fn open_group(
+        &self,
+        user: UserId,
+        members: Vec<UserId>,
+        title: &str,
+        description: &str,
+        reference: Option<&ClientRef>,
+    ) -> Result<LetterReply, Refusal> {
+        let limit = self.limits().group_members.get();
+        let permit = match policy::may_gather(user, members, limit) {
+            Err(refusal) if refusal.kind() == RefusalKind::TooLarge => {
+                return Ok(LetterReply::TooManyMembers { limit });
+            }
+            other => other?,
+        };
+        let named: Vec<_> = permit.others().iter().copied().collect();
+        let unknown = self.unknown_among(&named).await?;
+        if !unknown.is_empty() {
+            return Ok(LetterReply::UnknownUsers(unknown));
+        }
+        self.pace_groups(user)?;
+        let made = self.store().gather(permit, title, description, reference).await?;
+        Ok(LetterReply::Opened(made))
+    }
+
+    fn pace_groups(&self, user: UserId) -> Result<(), Refusal> {
+        let pace = &self.courier().pace;
+        if pace.len() > REMEMBERED {
+            pace.retain_recent();
+        }
+        pace.check_key(&user).map_err(|early| {
+            let wait = early.wait_time_from(DefaultClock::default().now());
+            let kind = RefusalKind::TooOften { retry_after: wait.as_secs() + 1 };
+            Refusal::new(kind, "you are making groups too fast (limits.groups_per_minute)")
+        })
+    }
+
+    /// The conversation that is meant: by its number, if the caller belongs to it and its kind
+    /// fits, else the one that goes by this name on the caller's connection.
+    async fn addressed(
+        &self,
+        caller: &Caller,
+        to: Addressee,
+        kind: Option<Kind>,
+    ) -> Result<Arc<Standing>, Refusal> {
+        let mut of_other_kind = false;
+        if let Some(standing) = self.letter_standing(caller, to.numbered).await? {
+            if kind.is_none_or(|kind| standing.conversation.kind == kind) {
+                return Ok(standing);
+            }
+            of_other_kind = true;
+        }
+        if let Some(standing) = self.letter_standing(caller, to.named).await? {
+            return Ok(standing);
+        }
+        if of_other_kind {
+            return Err(Refusal::conflict("the conversation is of the other kind"));
+        }
+        Err(no_conversation())
+    }
+
+    /// How a caller stands to a direct conversation or group it takes part in.
+    async fn letter_standing(
+        &self,
+        caller: &Caller,
+        id: Option<ConversationId>,
+    ) -> Result<Option<Arc<Standing>>, Refusal> {
+        let Some(id) = id else { return Ok(None) };
+        let standing = match self.standing_in(caller, id).await {
+            Ok(standing) => standing,
+            Err(refusal) if refusal.is_our_fault() => return Err(refusal),
+            Err(_) => return Ok(None),
+        };
+        let is_letter = standing.conversation.kind != Kind::Room && standing.takes_part();
+        Ok(is_letter.then_some(standing))
+    }
+
+    async fn post_letter(
+        &self,
+        caller: &Caller,
+        to: Addressee,
+        kind: Kind,
+        text: Text,
+        reference: Option<ClientRef>,
+    ) -> Result<LetterReply, Refusal> {
+        let standing = self.addressed(caller, to, Some(kind)).await?;
+        let draft =
+            Draft { reference, ..Draft::words(standing.conversation.id, text, Dialect::Courier) };
+        Ok(LetterReply::Posted(self.post(caller, draft).await?.message))
+    }
+
+    /// How far those of the named messages that the user wrote have come.
+    async fn letter_status(
+        &self,
+        user: UserId,
+        named: &[MessageId],
+    ) -> Result<Vec<LetterStatus>, Refusal> {
+        let mut statuses = Vec::new();
+        for (conversation, ids) in self.store().conversations_of_messages(named).await? {
+            let own: Vec<Message> =
+                self.store().list_own_messages(Principal::User(user), &ids).await?;
+            let places: Vec<_> = own.iter().filter_map(|one| Some((one.seq, one.place?))).collect();
+            let author = Principal::User(user);
+            let found = self.store().receptions(conversation, author, &places).await?;
+            let shown = own.iter().filter(|one| one.place.is_some());
+            for (message, receptions) in shown.zip(found) {
+                let at_least =
+                    |step| receptions.iter().filter(|one| one.receipt >= Some(step)).count();
+                statuses.push(LetterStatus {
+                    message: message.id,
+                    members: receptions.len(),
+                    delivered: at_least(Receipt::Delivered),
+                    seen: at_least(Receipt::Seen),
+                });
+            }
+        }
+        statuses.sort_unstable_by_key(|status| status.message);
+        Ok(statuses)
+    }
+
+    async fn describe(&self, conversation: Conversation) -> Result<Description, Refusal> {
+        let members = self.store().list_members(conversation.id).await?;
+        let members = members.into_iter().map(|(_, user)| Arc::new(user)).collect();
+        Ok(Description { conversation, members })
+    }
+
+    async fn read_before(
+        &self,
+        caller: &Caller,
+        of: Addressee,
+        before: Option<MessageId>,
+        limit: u32,
+    ) -> Result<LetterReply, Refusal> {
+        let standing = self.addressed(caller, of, None).await?;
+        let permit = policy::may_read(&standing)?;
+        let before = match before {
+            Some(id) => Some(self.store().place_of(&permit, id).await?),
+            None => None,
+        };
+        let limit = limit.clamp(1, HISTORY);
+        let page = self.store().shown_before(&permit, before, limit).await?;
+        let (conversation, kind) = (permit.conversation(), permit.kind());
+        Ok(LetterReply::Read { conversation, kind, page })
+    }
+}
