@@ -2,6 +2,8 @@
 //!
 //! Nobody knows this module but the command line, and those who embed the server.
 
+mod ports;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Auth, Secrets};
 use crate::clock::Clock;
 use crate::dialect::neo::{self, NeoManners};
+use crate::dialect::private_chat::PrivateChat;
 use crate::domain::Dialect;
 use crate::http::{self, Web};
 use crate::rtc::Introductions;
@@ -26,6 +29,10 @@ use crate::store::{Durability, Files, Options, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::transport::listener::{self, ListenerSettings};
 use crate::transport::socketio::{InboxBounds, SocketIo, SocketIoSettings};
+
+use ports::Port;
+
+pub use ports::Address;
 
 /// Bytes of events that may wait before the client has said who it is.
 const UNTRUSTED_INBOX: usize = 256 << 10;
@@ -67,6 +74,8 @@ pub struct App {
     services: Services,
     gate: Gate,
     socketio: SocketIo,
+    private_chat: PrivateChat,
+    ports: Vec<Port>,
     metrics: Metrics,
     files: Files,
     log: JoinHandle<()>,
@@ -129,8 +138,25 @@ impl App {
         };
         let gate = Gate::new(services.clone(), limits);
         let socketio = socketio(&settings, &gate);
-        let metrics = Metrics::start();
-        Ok(Self { settings, store, services, gate, socketio, metrics, files, log: running })
+        let private_chat = PrivateChat::new(
+            &gate,
+            &settings.private_chat,
+            &settings.limits,
+            settings.public_url.as_str(),
+        );
+        let (metrics, ports, log) = (Metrics::start(), Vec::new(), running);
+        Ok(Self {
+            settings,
+            store,
+            services,
+            gate,
+            socketio,
+            private_chat,
+            ports,
+            metrics,
+            files,
+            log,
+        })
     }
 
     /// The use cases, for those who embed the server.
@@ -148,7 +174,7 @@ impl App {
             self.settings.public_url.clone(),
             Arc::new(move || metrics.render()),
         );
-        let all = http::router(web).merge(self.socketio.routes());
+        let all = http::router(web).merge(self.socketio.routes()).merge(self.private_chat.routes());
         http::layers::around(all, &self.settings.http)
     }
 
@@ -173,7 +199,7 @@ impl App {
         Box::pin(self.run(listener, shutdown))
     }
 
-    async fn run(self, listener: TcpListener, shutdown: CancellationToken) {
+    async fn run(mut self, listener: TcpListener, shutdown: CancellationToken) {
         let upkeep = tokio::spawn(self.metrics.clone().keep_up());
         let following = tokio::spawn(self.store.clone().follow_notices());
         let sweeping = tokio::spawn(self.files.clone().keep_swept(self.store.clone()));
@@ -183,17 +209,21 @@ impl App {
         };
         let router = self.router();
         let stop = shutdown.clone();
-        let serving = tokio::spawn(listener::serve(listener, router, limits, stop));
+        let mut serving = tokio::task::JoinSet::new();
+        for Port { listener, router } in std::mem::take(&mut self.ports) {
+            serving.spawn(listener::serve(listener, router, limits.clone(), stop.clone()));
+        }
+        serving.spawn(listener::serve(listener, router, limits, stop));
         shutdown.cancelled().await;
         // New sessions are refused at once; the ends of those that live are spread.
         let time = Duration::from_secs(u64::from(self.settings.limits.drain_seconds));
         tokio::join!(self.socketio.drain(time), self.gate.drain());
-        let _ = serving.await;
+        serving.join_all().await;
         upkeep.abort();
         following.abort();
         sweeping.abort();
-        let Self { store, services, gate, socketio, log, .. } = self;
-        drop((services, gate, socketio));
+        let Self { store, services, gate, socketio, private_chat, log, .. } = self;
+        drop((services, gate, socketio, private_chat));
         // The queue ends when nobody can append any more; what is in it is written first.
         let _ = tokio::time::timeout(Duration::from_secs(10), log).await;
         if let Err(error) = store.close().await {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::CliError;
 use super::output::print;
-use crate::app::App;
+use crate::app::{Address, App};
 use crate::settings::Settings;
 use crate::telemetry;
 
@@ -20,10 +20,13 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
         tracing::warn!("{warning}");
     }
     let shutdown = stop_on_signals()?;
-    let app = App::start(settings).await?;
+    let mut app = App::start(settings).await?;
     let listener = app.listen().await?;
     let address = listener.local_addr()?;
     print(&json!({ "part": "http", "address": address, "url": format!("http://{address}") }))?;
+    for Address { part, address } in app.open_ports().await? {
+        print(&json!({ "part": part, "address": address, "url": format!("ws://{address}") }))?;
+    }
     app.serve(listener, shutdown).await;
     tracing::info!("stopped");
     Ok(())

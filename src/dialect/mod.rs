@@ -4,3 +4,4 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod neo;
+pub mod private_chat;

@@ -1,11 +1,14 @@
 //! What clients of private-chat ask beside what all ask, and what they are told.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{ClientRef, ConversationId, Credentials, Posted, Text, User};
+use super::{
+    ClientRef, ConversationId, Credentials, MessageId, Posted, Shown, ShownPage, Text, User,
+};
 
 /// What may be asked about dialogs. Users are named as clients name them.
 #[derive(Clone, Debug)]
@@ -42,10 +45,43 @@ pub enum DialogCommand {
     /// Who of those with whom the caller has a dialog is online.
     ListOnline,
     /// Who is online, and to hear from now on when that changes.
-    ListActive {
-        /// Whether only those with whom the caller has a dialog.
-        contacts: bool,
+    ListActive(Listed),
+    /// The newest messages of a dialog before one of them.
+    Read {
+        /// With whom.
+        with: String,
+        /// Before which message.
+        before: Option<MessageId>,
+        /// At most how many.
+        limit: u32,
     },
+    /// All dialogs, the newest activity first.
+    List,
+    /// Show a message of one's own once more.
+    Show(MessageId),
+    /// Say something else in a message of one's own.
+    Edit {
+        /// Which.
+        message: MessageId,
+        /// The new words.
+        text: Text,
+    },
+    /// Remove a message of one's own.
+    Remove {
+        /// Which.
+        message: MessageId,
+    },
+}
+
+/// Who is listed among the active users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// Everybody.
+    All,
+    /// Those with whom the reader has a dialog.
+    Contacts,
+    /// Nobody.
+    Nobody,
 }
 
 /// What the client is told about dialogs.
@@ -75,4 +111,33 @@ pub enum DialogReply {
     Online(Vec<String>),
     /// Users by handle, each with a random name for the time they are online.
     Active(Vec<(String, Uuid)>),
+    /// Messages of a dialog.
+    Page {
+        /// The messages.
+        page: ShownPage,
+        /// With whom.
+        with: Arc<User>,
+        /// Which of them their reader has seen.
+        seen: BTreeSet<MessageId>,
+    },
+    /// Dialogs.
+    Dialogs(Vec<Dialog>),
+    /// One message, and to whom it was written.
+    Shown {
+        /// The message.
+        shown: Shown,
+        /// To whom.
+        to: Arc<User>,
+    },
+}
+
+/// One dialog in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialog {
+    /// Who is at the other end.
+    pub with: Arc<User>,
+    /// Messages of theirs that were not seen; the count stops at a thousand.
+    pub unread: usize,
+    /// The newest message that is shown.
+    pub newest: Option<MessageId>,
 }

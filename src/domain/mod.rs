@@ -23,7 +23,7 @@ pub use call::{Signal, Target};
 pub use circle::{Circle, CircleLink, Invite, Privilege};
 pub use command::{Command, Credentials};
 pub use conversation::{Access, Conversation, Kind, Membership, Role};
-pub use dialogs::{DialogCommand, DialogReply};
+pub use dialogs::{Dialog, DialogCommand, DialogReply, Listed};
 pub use event::{Aside, CircleChange, ConversationChange, Event, Listing, Topic};
 pub use id::{
     CircleId, CircleLinkId, ConnectionId, ConversationId, DeviceId, FileId, InviteId, LinkId,

@@ -3,13 +3,19 @@
 //! Clients name the other user, not the conversation. One that nobody has written in is shown
 //! nowhere, so it may be made at any time.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{Caller, Services};
 use crate::domain::{
-    Conversation, Credentials, Dialect, DialogCommand, DialogReply, Draft, Principal, Refusal,
-    RefusalKind, Topic, User, UserId,
+    Conversation, Credentials, Dialect, Dialog, DialogCommand, DialogReply, Draft, Kind, Listed,
+    Message, MessageId, Place, Principal, Refusal, RefusalKind, Shown, ShownPage, Topic, User,
+    UserId,
 };
+use crate::policy;
+
+/// Messages of the largest page.
+const PAGE: u32 = 200;
 
 impl Services {
     /// Carries out what a connection asks about dialogs.
@@ -52,7 +58,22 @@ impl Services {
                 Ok(DialogReply::Done)
             }
             DialogCommand::ListOnline => self.list_online(own).await,
-            DialogCommand::ListActive { contacts } => self.list_active(caller, own, contacts).await,
+            DialogCommand::ListActive(listed) => self.list_active(caller, own, listed).await,
+            DialogCommand::Read { with, before, limit } => {
+                self.read_dialog(caller, own, &with, before, limit).await
+            }
+            DialogCommand::List => self.list_dialogs(caller, own).await,
+            DialogCommand::Show(message) => self.show_again(caller, own, message).await,
+            DialogCommand::Edit { message, text } => {
+                let conversation = self.own_message(caller, message).await?.0.conversation;
+                self.edit_in(caller, conversation, message, text, None).await?;
+                Ok(DialogReply::Done)
+            }
+            DialogCommand::Remove { message } => {
+                let conversation = self.own_message(caller, message).await?.0.conversation;
+                self.remove_in(caller, conversation, message, None).await?;
+                Ok(DialogReply::Done)
+            }
         }
     }
 
@@ -111,24 +132,109 @@ impl Services {
         &self,
         caller: &Caller,
         own: UserId,
-        contacts: bool,
+        listed: Listed,
     ) -> Result<DialogReply, Refusal> {
         if let Some(connection) = caller.connection {
             self.hub().subscribe(connection, Topic::ActiveUsers);
         }
-        let mut active = self.presence().active();
-        if contacts {
-            let partners = self.store().list_dialog_partners(own).await?;
-            active.retain(|(user, _)| partners.contains_key(user));
+        let mut active: HashMap<_, _> = self.presence().active().into_iter().collect();
+        match listed {
+            Listed::All => {}
+            Listed::Contacts => {
+                let partners = self.store().list_dialog_partners(own).await?;
+                active.retain(|user, _| partners.contains_key(user));
+            }
+            Listed::Nobody => active.clear(),
         }
-        let users = self.store().list_users_named(active.iter().map(|(user, _)| *user)).await?;
-        let names: std::collections::HashMap<_, _> = active.into_iter().collect();
-        let mut list: Vec<_> = users
-            .into_iter()
-            .filter_map(|user| Some((user.username, *names.get(&user.id)?)))
-            .collect();
+        let users = self.store().list_users_named(active.keys().copied()).await?;
+        let named = |user: User| Some((user.username, *active.get(&user.id)?));
+        let mut list: Vec<_> = users.into_iter().filter_map(named).collect();
         list.sort_unstable();
         Ok(DialogReply::Active(list))
+    }
+
+    async fn read_dialog(
+        &self,
+        caller: &Caller,
+        own: UserId,
+        with: &str,
+        before: Option<MessageId>,
+        limit: u32,
+    ) -> Result<DialogReply, Refusal> {
+        let with = Arc::new(self.user_at(with).await?);
+        let Some(found) = self.dialog_with(own, &with, false).await? else {
+            let page = ShownPage { messages: Vec::new(), reached: Place::new(0), more: false };
+            return Ok(DialogReply::Page { page, with, seen: BTreeSet::new() });
+        };
+        let permit = policy::may_read(&*self.standing_in(caller, found.id).await?)?;
+        let before = match before {
+            Some(id) => Some(self.store().place_of(&permit, id).await?),
+            None => None,
+        };
+        let page = self.store().shown_before(&permit, before, limit.clamp(1, PAGE)).await?;
+        let places: Vec<_> = page
+            .messages
+            .iter()
+            .filter_map(|shown| {
+                let message = &shown.message;
+                Some((message.id, message.place?, message.author))
+            })
+            .collect();
+        let seen = self.store().seen_by_readers(&permit, &places).await?;
+        Ok(DialogReply::Page { page, with, seen })
+    }
+
+    async fn list_dialogs(&self, caller: &Caller, own: UserId) -> Result<DialogReply, Refusal> {
+        let partners = self.store().list_dialog_partners(own).await?;
+        let users = self.store().list_users_named(partners.keys().copied()).await?;
+        let mut list = Vec::with_capacity(users.len());
+        for user in users {
+            let Some(conversation) = partners.get(&user.id) else { continue };
+            let permit = policy::may_read(&*self.standing_in(caller, *conversation).await?)?;
+            let newest = self.store().shown_before(&permit, None, 1).await?.messages.pop();
+            let unread = self.store().count_unread(&permit).await?;
+            let place = newest.as_ref().and_then(|shown| shown.message.place);
+            let newest = newest.map(|shown| shown.message.id);
+            list.push((place, Dialog { with: Arc::new(user), unread, newest }));
+        }
+        list.sort_by(|(one, left), (other, right)| {
+            other.cmp(one).then_with(|| left.with.username.cmp(&right.with.username))
+        });
+        Ok(DialogReply::Dialogs(list.into_iter().map(|(_, dialog)| dialog).collect()))
+    }
+
+    /// A message of the caller's in a direct conversation.
+    async fn own_message(
+        &self,
+        caller: &Caller,
+        id: MessageId,
+    ) -> Result<(Message, Conversation), Refusal> {
+        let unknown = || Refusal::not_found("there is no such message");
+        let message = self.store().find_message(id).await?.ok_or_else(unknown)?;
+        let standing = self.standing_in(caller, message.conversation).await?;
+        policy::may_read(&standing).map_err(|_| unknown())?;
+        if standing.conversation.kind != Kind::Direct {
+            return Err(unknown());
+        }
+        if message.author != caller.principal {
+            return Err(Refusal::forbidden("the message is somebody else's"));
+        }
+        Ok((message, standing.conversation.clone()))
+    }
+
+    async fn show_again(
+        &self,
+        caller: &Caller,
+        own: UserId,
+        id: MessageId,
+    ) -> Result<DialogReply, Refusal> {
+        let gone = || Refusal::not_found("there is no such user");
+        let (message, conversation) = self.own_message(caller, id).await?;
+        let other = conversation.other_end(own).ok_or_else(gone)?;
+        let to = self.store().find_user(other).await?.ok_or_else(gone)?;
+        let sender = self.store().find_party(caller.principal).await?.ok_or_else(gone)?;
+        let shown = Shown { message: Arc::new(message), sender };
+        Ok(DialogReply::Shown { shown, to: Arc::new(to) })
     }
 }
 

@@ -78,6 +78,10 @@ impl Services {
         }
         for (conversation, named) in self.store().conversations_of_messages(messages).await? {
             let Ok(standing) = self.standing_in(caller, conversation).await else { continue };
+            // Groups cannot be reached from there.
+            if dialect == Dialect::PrivateChat && standing.conversation.kind != Kind::Direct {
+                continue;
+            }
             if let Ok(permit) = policy::may_read(&standing) {
                 self.store().mark_seen(permit, &named, dialect).await?;
             }

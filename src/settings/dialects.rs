@@ -163,6 +163,8 @@ pub struct PrivateChatSettings {
     pub listen: Listen,
     /// WebSocket address that the page is told; empty = taken from its request.
     pub public_base: WebAddress,
+    /// Pages that may connect, by origin; empty = any, for the key is the credential.
+    pub allowed_origins: Vec<WebAddress>,
     /// How dates look, in the letters of the dialect's page.
     pub datetime_format: String,
     /// The zone in which dates are given.
@@ -187,6 +189,7 @@ impl Default for PrivateChatSettings {
             enabled: true,
             listen: Listen::everywhere(5002),
             public_base: WebAddress::default(),
+            allowed_origins: Vec::new(),
             datetime_format: "d.m.Y H:i:s".to_owned(),
             time_zone: "UTC".to_owned(),
             auto_dialog: true,

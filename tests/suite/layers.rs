@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("transport", &[], &["axum", "socketioxide", "engineioxide", "hyper", "hyper_util"]),
     ("session", &["domain", "service", "transport", "hub", "telemetry"], &[]),
     ("wire", &["domain"], &[]),
-    ("dialect", &["domain", "session", "transport", "wire"], &["axum", "socketioxide"]),
+    ("dialect", &["domain", "session", "settings", "transport", "wire"], &["axum", "socketioxide"]),
     (
         "http",
         &["domain", "service", "wire", "settings", "telemetry"],

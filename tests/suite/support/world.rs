@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use klatsch::app::App;
+use klatsch::app::{Address, App};
 use klatsch::clock::Clock;
 use klatsch::settings::Settings;
 use klatsch::store::{Options, Store};
@@ -23,6 +23,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// A server that runs; it ends with this.
 pub(crate) struct World {
     pub(crate) address: SocketAddr,
+    /// Where dialects listen on ports of their own.
+    ports: Vec<Address>,
     http: reqwest::Client,
     dir: TempDir,
     shutdown: CancellationToken,
@@ -49,14 +51,22 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = Settings { data_dir: dir.path().to_owned(), ..Settings::default() };
         settings.http.listen = serde_json::from_value(json!("127.0.0.1:0")).unwrap();
+        settings.courier.listen = serde_json::from_value(json!("127.0.0.1:0")).unwrap();
+        settings.private_chat.listen = serde_json::from_value(json!("127.0.0.1:0")).unwrap();
         settings.limits.drain_seconds = 0;
         set(&mut settings);
-        let app = App::start(settings).await.unwrap();
+        let mut app = App::start(settings).await.unwrap();
         let listener = app.listen().await.unwrap();
         let address = listener.local_addr().unwrap();
+        let ports = app.open_ports().await.unwrap();
         let shutdown = CancellationToken::new();
         tokio::spawn(app.serve(listener, shutdown.clone()));
-        Self { address, http: reqwest::Client::new(), dir, shutdown }
+        Self { address, ports, http: reqwest::Client::new(), dir, shutdown }
+    }
+
+    /// Where a dialect listens on a port of its own.
+    pub(crate) fn port_of(&self, part: &str) -> SocketAddr {
+        self.ports.iter().find(|open| open.part == part).expect("it has a port").address
     }
 
     pub(crate) fn url(&self) -> String {

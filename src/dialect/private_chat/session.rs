@@ -1,0 +1,427 @@
+//! The manners of a socket that is bound to one opponent: what its packets are followed by,
+//! and what it remembers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::codec::{self, Key, Meaning, Packet, Post};
+use super::encode::{self, Mistake, Style};
+use super::sockets::Seat;
+use super::{Manners, Visit};
+use crate::domain::{
+    Command, ConversationId, Credentials, Dialect, DialogCommand, DialogReply, Draft, Event,
+    MessageId, Outcome, Receipt, Reply, Text, User, UserId,
+};
+use crate::session::{Charge, Delivery, Hearing, Intent, Request, Session, Step};
+use crate::transport::websocket::{Frame, Utf8Bytes};
+use crate::transport::{Close, Farewell};
+
+/// At most one list of active users in this time.
+const LISTS: Duration = Duration::from_secs(1);
+/// Typing that goes on is looked at so often; the rest is dropped.
+const KEYS: Duration = Duration::from_millis(500);
+/// How long marks wait for others to join them.
+const MARKS: Duration = Duration::from_millis(20);
+/// Marks that wait at most.
+const MARKS_MAX: usize = 200;
+
+/// One socket.
+#[derive(Debug)]
+pub(super) struct PrivateChatSession {
+    pub(super) manners: Arc<Manners>,
+    pub(super) key: String,
+    /// Whom the address names.
+    pub(super) named: String,
+    pub(super) style: Style,
+    pub(super) owner: Option<Arc<User>>,
+    pub(super) opponent: Option<Opponent>,
+    /// Own messages whose copy comes here although they are to somebody else, or with a
+    /// reference.
+    pub(super) copies: VecDeque<(MessageId, Arc<str>, Option<Arc<RawValue>>)>,
+    /// Messages that were seen and are not marked yet.
+    pub(super) seen: Vec<MessageId>,
+    /// When typing was last passed on, and to whom.
+    pub(super) typed: Option<(Instant, Option<String>)>,
+    /// When typing was last shown.
+    pub(super) shown_typing: Option<Instant>,
+    /// When something is due that nobody sends a packet for.
+    pub(super) due: Due,
+    /// When the list of active users was last sent, once it was asked for.
+    pub(super) listed: Option<Instant>,
+}
+
+/// The user at the other end.
+#[derive(Debug)]
+pub(super) struct Opponent {
+    pub(super) user: Arc<User>,
+    pub(super) online: bool,
+    pub(super) conversation: Option<ConversationId>,
+    pub(super) _seat: Seat,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    pub(super) announcement: Option<Instant>,
+    list: Option<Instant>,
+    marks: Option<Instant>,
+}
+
+/// What an answer has to mention.
+#[derive(Clone, Debug)]
+pub(super) enum Tag {
+    Identify,
+    Meet,
+    /// The key of this packet is being proven.
+    Vouch(Box<Packet>),
+    Post {
+        packet: Box<Packet>,
+        post: Box<Post>,
+    },
+    /// Of something that is answered by a packet of its own.
+    Ask(Box<Packet>),
+    ListActive,
+    /// Nobody waits for the outcome.
+    Quiet,
+}
+
+impl PrivateChatSession {
+    pub(super) fn new(manners: Arc<Manners>, visit: Visit) -> Self {
+        let Visit { key, opponent: named, style } = visit;
+        Self {
+            manners,
+            key,
+            named,
+            style,
+            owner: None,
+            opponent: None,
+            copies: VecDeque::new(),
+            seen: Vec::new(),
+            typed: None,
+            shown_typing: None,
+            due: Due::default(),
+            listed: None,
+        }
+    }
+
+    pub(super) const fn has_extras(&self) -> bool {
+        matches!(self.style, Style::Extras)
+    }
+
+    pub(super) fn owner_id(&self) -> Option<UserId> {
+        self.owner.as_ref().map(|owner| owner.id)
+    }
+
+    pub(super) fn opponent_id(&self) -> Option<UserId> {
+        self.opponent.as_ref().map(|opponent| opponent.user.id)
+    }
+
+    pub(super) fn opponent_name(&self) -> &str {
+        self.opponent.as_ref().map_or(&self.named, |opponent| &opponent.user.username)
+    }
+
+    pub(super) fn mistake(&self, mistake: &Mistake) -> Step<Self> {
+        if self.manners.errors { Step::send(mistake.encode()) } else { Step::idle() }
+    }
+
+    /// Calls itself when the first of what is due is due.
+    pub(super) fn waking(&self, step: Step<Self>) -> Step<Self> {
+        let Due { announcement, list, marks } = self.due;
+        match [announcement, list, marks].into_iter().flatten().min() {
+            Some(at) => step.and_wake(at.saturating_duration_since(Instant::now())),
+            None => step,
+        }
+    }
+
+    /// Marks what was seen, before whatever else is asked.
+    fn flush_marks(&mut self, step: Step<Self>) -> Step<Self> {
+        self.due.marks = None;
+        if self.seen.is_empty() {
+            return step;
+        }
+        let messages = std::mem::take(&mut self.seen);
+        let mark = Command::MarkSeen { messages, dialect: Dialect::PrivateChat };
+        step.and_ask(Request::run(mark, Tag::Quiet))
+    }
+}
+
+pub(super) fn dialogs(command: DialogCommand, tag: Tag) -> Request<Tag> {
+    Request::run(Command::Dialogs(command), tag)
+}
+
+/// What the packets of a client are followed by.
+impl PrivateChatSession {
+    pub(super) fn take(&mut self, packet: Packet) -> Step<Self> {
+        let meaning = match packet.meaning(self.has_extras()) {
+            Ok(meaning) => meaning,
+            Err(mistake) => return self.mistake(&mistake),
+        };
+        if let Meaning::MarkSeen(message) = meaning {
+            return self.note_seen(message);
+        }
+        let step = self.flush_marks(Step::idle());
+        let ask = |command| dialogs(command, Tag::Quiet);
+        match meaning {
+            Meaning::Nothing | Meaning::MarkSeen(_) => step,
+            Meaning::Post(post) => {
+                let next = self.post(packet, post);
+                step.and_then(next)
+            }
+            Meaning::Announce => {
+                self.due.announcement = None;
+                step.and_ask(ask(DialogCommand::Announce))
+            }
+            Meaning::Rest => {
+                self.due.announcement = None;
+                step.and_ask(ask(DialogCommand::Rest))
+            }
+            Meaning::ListOnline => {
+                step.and_ask(dialogs(DialogCommand::ListOnline, Tag::Ask(Box::new(packet))))
+            }
+            Meaning::ListActive => {
+                let next = self.list_active();
+                step.and_then(next)
+            }
+            Meaning::Type(to) => {
+                let next = self.type_to(to);
+                step.and_then(next)
+            }
+            Meaning::Read { with, before, limit } => {
+                let with = with.unwrap_or_else(|| self.opponent_name().to_owned());
+                let read = DialogCommand::Read { with, before, limit };
+                step.and_ask(dialogs(read, Tag::Ask(Box::new(packet))))
+            }
+            Meaning::List => step.and_ask(dialogs(DialogCommand::List, Tag::Ask(Box::new(packet)))),
+            Meaning::Edit { message, text } => match Text::new(text, self.manners.max_text_chars) {
+                Ok(text) => {
+                    let edit = DialogCommand::Edit { message, text };
+                    step.and_ask(dialogs(edit, Tag::Ask(Box::new(packet))))
+                }
+                Err(_) => {
+                    let mistake = packet.blame(Mistake::too_long(self.manners.max_text_chars));
+                    step.and_then(self.mistake(&mistake))
+                }
+            },
+            Meaning::Remove(message) => {
+                let remove = DialogCommand::Remove { message };
+                step.and_ask(dialogs(remove, Tag::Ask(Box::new(packet))))
+            }
+        }
+    }
+
+    fn note_seen(&mut self, message: MessageId) -> Step<Self> {
+        if !self.seen.contains(&message) {
+            self.seen.push(message);
+        }
+        if self.seen.len() >= MARKS_MAX {
+            return self.flush_marks(Step::idle());
+        }
+        self.due.marks.get_or_insert_with(|| Instant::now() + MARKS);
+        self.waking(Step::idle())
+    }
+
+    pub(super) fn post(&mut self, packet: Packet, post: Post) -> Step<Self> {
+        self.typed = None;
+        let text = match Text::new(post.text.clone(), self.manners.max_text_chars) {
+            Ok(text) => text,
+            Err(_) => {
+                let mistake = packet.blame(Mistake::too_long(self.manners.max_text_chars));
+                return self.mistake(&mistake);
+            }
+        };
+        let to = post.to.as_deref().unwrap_or(self.opponent_name());
+        let (reference, aside) = (post.reference.clone(), post.aside.clone());
+        let known = self.opponent.as_ref().filter(|opponent| opponent.user.username == to);
+        let command = match known.and_then(|opponent| opponent.conversation) {
+            Some(conversation) => {
+                let words = Draft::words(conversation, text, Dialect::PrivateChat);
+                Command::PostMessage(Draft { reference, aside, ..words })
+            }
+            None => Command::Dialogs(DialogCommand::Post {
+                to: to.to_owned(),
+                text,
+                reference,
+                aside,
+                open: self.manners.auto_dialog,
+            }),
+        };
+        let tag = Tag::Post { packet: Box::new(packet), post: Box::new(post) };
+        Step::ask(Request::run(command, tag))
+    }
+
+    fn type_to(&mut self, to: Option<String>) -> Step<Self> {
+        let now = Instant::now();
+        let to = to.filter(|to| to != self.opponent_name());
+        if let Some((then, whom)) = &self.typed
+            && *whom == to
+            && now < *then + KEYS
+        {
+            return Step::idle();
+        }
+        self.typed = Some((now, to.clone()));
+        let known = self.opponent.as_ref().filter(|_| to.is_none());
+        let command = match known.and_then(|opponent| opponent.conversation) {
+            Some(conversation) => {
+                let (typing, dialect) = (true, Dialect::PrivateChat);
+                Command::SetTyping { conversation, typing, dialect }
+            }
+            None => Command::Dialogs(DialogCommand::Type {
+                to: to.unwrap_or_else(|| self.opponent_name().to_owned()),
+                open: self.manners.auto_dialog,
+            }),
+        };
+        Step::ask(Request::run(command, Tag::Quiet))
+    }
+
+    /// The list of active users, now or as soon as it may be sent again.
+    pub(super) fn list_active(&mut self) -> Step<Self> {
+        let now = Instant::now();
+        if let Some(at) = self.listed.map(|then| then + LISTS).filter(|at| *at > now) {
+            self.due.list.get_or_insert(at);
+            return self.waking(Step::idle());
+        }
+        self.due.list = None;
+        self.listed = Some(now);
+        let list = DialogCommand::ListActive(self.manners.user_list);
+        Step::ask(dialogs(list, Tag::ListActive))
+    }
+}
+
+impl Session for PrivateChatSession {
+    const DIALECT: Dialect = Dialect::PrivateChat;
+    const HEARING: Hearing = Hearing { mail: true, rooms: false };
+    type Incoming = Frame;
+    type Outgoing = Utf8Bytes;
+    type Tag = Tag;
+
+    fn on_open(&mut self) -> Step<Self> {
+        let credentials = Credentials::SessionKey(self.key.clone());
+        Step::ask(Request { intent: Intent::Identify(credentials), tag: Tag::Identify })
+    }
+
+    fn charge(&self, frame: &Frame) -> Charge {
+        if codec::is_light(frame, self.has_extras()) { Charge::Light } else { Charge::Command }
+    }
+
+    fn on_hurry(&mut self, frame: Frame, retry_after: Duration) -> Step<Self> {
+        let mistake = Mistake::too_fast(retry_after);
+        match codec::read(&frame, self.has_extras()) {
+            Ok(Some(packet)) => self.mistake(&packet.blame(mistake)),
+            Ok(None) => Step::idle(),
+            Err(_) => self.mistake(&mistake),
+        }
+    }
+
+    fn on_frame(&mut self, frame: Frame) -> Step<Self> {
+        let packet = match codec::read(&frame, self.has_extras()) {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Step::idle(),
+            Err(mistake) => return self.mistake(&mistake),
+        };
+        match &packet.key {
+            Some(Key::Text(key)) if *key != self.key => {
+                let vouch = DialogCommand::Vouch(Credentials::SessionKey(key.clone()));
+                Step::ask(dialogs(vouch, Tag::Vouch(Box::new(packet))))
+            }
+            Some(Key::Other) => self.mistake(&packet.blame(Mistake::bad_session())),
+            Some(Key::Text(_)) | None => self.take(packet),
+        }
+    }
+
+    fn on_outcome(&mut self, tag: Tag, outcome: Outcome) -> Step<Self> {
+        match tag {
+            Tag::Identify => self.identified(outcome),
+            Tag::Meet => self.met(outcome),
+            Tag::Vouch(packet) => self.vouched(*packet, outcome),
+            Tag::Post { packet, post } => self.posted(*packet, *post, outcome),
+            Tag::Ask(packet) => self.answered(&packet, outcome),
+            Tag::ListActive => match outcome {
+                Ok(Reply::Dialogs(DialogReply::Active(users))) => {
+                    Step::send(encode::users_changed(&users))
+                }
+                Ok(_) | Err(_) => Step::idle(),
+            },
+            Tag::Quiet => Step::idle(),
+        }
+    }
+
+    fn on_wake(&mut self) -> Step<Self> {
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let mut step = Step::idle();
+        if is_due(self.due.marks) {
+            step = self.flush_marks(step);
+        }
+        if is_due(self.due.announcement) {
+            self.due.announcement = None;
+            step = step.and_ask(dialogs(DialogCommand::Announce, Tag::Quiet));
+        }
+        if is_due(self.due.list) {
+            let next = self.list_active();
+            step = step.and_then(next);
+        }
+        self.waking(step)
+    }
+
+    fn on_end(&mut self, _farewell: Farewell) -> Vec<Command> {
+        self.opponent = None;
+        let messages = std::mem::take(&mut self.seen);
+        let mark = Command::MarkSeen { messages, dialect: Dialect::PrivateChat };
+        let Command::MarkSeen { messages, .. } = &mark else { return Vec::new() };
+        if messages.is_empty() { Vec::new() } else { vec![mark] }
+    }
+
+    fn on_event(&mut self, delivery: &Delivery) -> Step<Self> {
+        match delivery.event() {
+            Event::MessagePosted { message, sender, aside } => {
+                self.show_message(delivery, message, sender, aside.as_ref())
+            }
+            Event::MessageCompleted { message, sender } => {
+                self.show_message(delivery, message, sender, None)
+            }
+            Event::MessageEdited { message, sender } => {
+                self.show_change(delivery, message, sender, |copy| {
+                    encode::edited(copy, &self.manners)
+                })
+            }
+            Event::MessageRemoved { message, sender, .. } => {
+                self.show_change(delivery, message, sender, |copy| {
+                    encode::deleted(copy.message.id, copy.author, copy.receiver)
+                })
+            }
+            Event::ReceiptAdvanced { reader, to: Receipt::Seen, messages, .. } => {
+                self.show_read(delivery, reader, messages.iter().map(|marked| marked.message))
+            }
+            Event::TypingChanged { who, typing, changed, dialect, .. } => {
+                self.show_typing(delivery, who, (*typing, *changed, *dialect))
+            }
+            Event::PresenceChanged { who, online, .. } => {
+                self.note_presence(who, *online);
+                Step::idle()
+            }
+            Event::PresenceAnnounced { who, online } => self.show_presence(who, *online),
+            Event::ActiveUsersChanged => self.list_active(),
+            Event::DialogBegun { by, .. } => match by.user() {
+                Some(by) => Step::send(encode::new_dialog(&by.username)),
+                None => Step::idle(),
+            },
+            Event::LoginEnded { deactivated, .. } => {
+                let reason = if *deactivated { "user inactive" } else { "login ended" };
+                Step::idle().and_unbind().and_close(Close::Refused(reason))
+            }
+            // Groups, circles and calls are not of this dialect; `MessageCompleted` tells of files.
+            Event::FileArrived { .. }
+            | Event::ReceiptAdvanced { .. }
+            | Event::AttendanceChanged { .. }
+            | Event::ConversationChanged { .. }
+            | Event::CircleChanged { .. }
+            | Event::RoomListed { .. }
+            | Event::RoomsParked { .. }
+            | Event::LoginDoubted { .. }
+            | Event::SignalSent(_) => Step::idle(),
+        }
+    }
+}
