@@ -3,6 +3,7 @@
 //! Nobody knows this module but the command line, and those who embed the server.
 
 mod ports;
+mod raw;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -132,6 +133,9 @@ impl App {
             log: log.charging(tariff(&settings)),
             clock,
         });
+        // Connections that an earlier run has lost may come back for their rooms.
+        let keep = Duration::from_secs(settings.multichat.resume_seconds.into());
+        services.revive_rooms(keep).await?;
         let limits = GateLimits {
             held: settings.limits.sink_frames.get() / 2,
             drain: Duration::from_secs(u64::from(settings.limits.drain_seconds)),
@@ -174,7 +178,13 @@ impl App {
             self.settings.public_url.clone(),
             Arc::new(move || metrics.render()),
         );
-        let all = http::router(web).merge(self.socketio.routes()).merge(self.private_chat.routes());
+        let rooms = &self.settings.multichat;
+        let all = http::router(web.clone())
+            .merge(http::multichat::routes(web.clone(), rooms))
+            .merge(self.socketio.routes())
+            .merge(self.private_chat.routes())
+            .merge(raw::multichat(&self.settings, &self.gate));
+        let all = http::multichat::at_root(web, rooms, all);
         http::layers::around(all, &self.settings.http)
     }
 

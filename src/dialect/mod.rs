@@ -3,5 +3,6 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod multichat;
 pub mod neo;
 pub mod private_chat;

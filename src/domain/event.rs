@@ -78,7 +78,7 @@ pub enum Event {
         /// Its author's face.
         sender: Party,
         /// Who removed it.
-        by: Principal,
+        by: Party,
     },
     /// A reader has received or seen messages: what one step newly marked.
     ReceiptAdvanced {

@@ -2,7 +2,7 @@
 
 use super::{
     ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place, Refusal, Revision,
-    RoomReply, Seq, Shown, Spoken, Written,
+    RoomReply, Seq, Shown, Written,
 };
 
 /// What became of a command.
@@ -90,7 +90,7 @@ pub enum Reply {
     /// A message says what was asked for.
     Edited {
         /// As it is now.
-        message: Box<Spoken>,
+        message: Box<Shown>,
         /// Whether it had said something else.
         changed: bool,
     },

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Conversation, ConversationId, Message, MessageId, Party, Place};
+use super::{Conversation, ConversationId, MessageId, Place, Shown};
 
 /// What may be asked about rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,10 @@ pub enum RoomCommand {
         keep: Duration,
     },
     /// The connection was lost: keep its places for a while.
-    Park,
+    Park {
+        /// How long.
+        keep: Duration,
+    },
 }
 
 /// Which messages to read.
@@ -90,20 +93,11 @@ pub enum Past {
     After(MessageId, usize),
 }
 
-/// A message and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spoken {
-    /// The message.
-    pub message: Arc<Message>,
-    /// Its author's face.
-    pub sender: Party,
-}
-
 /// Some messages, ascending, and whether there are more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
     /// The messages.
-    pub messages: Vec<Spoken>,
+    pub messages: Vec<Shown>,
     /// Whether there are more in the direction that was asked for.
     pub more: bool,
 }
@@ -114,14 +108,16 @@ pub struct Resumed {
     /// Which.
     pub room: ConversationId,
     /// Up to where it was read; what comes live behind it is new.
-    pub upto: Option<Place>,
+    pub upto: Place,
     /// What was missed.
-    pub missed: Vec<Spoken>,
+    pub missed: Vec<Shown>,
 }
 
 /// What clients of rooms are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoomReply {
+    /// Nothing that needs saying.
+    Done,
     /// The room was joined.
     Joined {
         /// As it is now.
@@ -136,7 +132,7 @@ pub enum RoomReply {
     /// Messages that were asked for.
     Replay(Replay),
     /// One message.
-    Shown(Spoken),
+    Shown(Shown),
     /// Rooms by title.
     Rooms(Vec<Arc<Conversation>>),
     /// Who is in a room, by name.

@@ -37,7 +37,14 @@ pub fn around(inner: Router, settings: &HttpSettings) -> Router {
     let tidy = ServiceBuilder::new().layer(MapRequestLayer::new(tidied)).service(inner);
     let proxies = settings.trusted_proxies.clone();
     let find_client = from_fn(move |mut request: Request, next: Next| {
-        let address = forwarded(&proxies, request.headers(), peer(request.extensions()));
+        let peer = peer(request.extensions());
+        let address = forwarded(&proxies, request.headers(), peer);
+        if proxies.contains(peer)
+            && let Some(host) = request.headers().get("x-forwarded-host").cloned()
+        {
+            // What the client called us is what its page's origin is compared with.
+            request.headers_mut().insert(header::HOST, host);
+        }
         request.extensions_mut().insert(address);
         next.run(request)
     });

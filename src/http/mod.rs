@@ -8,6 +8,7 @@ pub mod error;
 pub mod health;
 pub mod identity;
 pub mod layers;
+pub mod multichat;
 pub mod neo;
 pub mod web;
 

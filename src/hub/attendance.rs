@@ -222,18 +222,21 @@ impl Attendance {
     }
 
     /// The places that are kept for a login.
+    ///
+    /// Those of one conversation stand together, the one that misses most first.
     pub fn parked(&self, login: LoginId) -> Vec<(ConversationId, ConnectionId)> {
         let state = self.state.lock();
         let mut found = Vec::new();
         for (conversation, room) in &state.rooms {
             for (connection, attendee) in room {
-                if attendee.kept.is_some_and(|kept| kept.login == login && kept.until.is_some()) {
-                    found.push((*conversation, *connection));
+                let kept = attendee.kept.filter(|kept| kept.login == login);
+                if let Some(kept) = kept.filter(|kept| kept.until.is_some()) {
+                    found.push((*conversation, kept.confirmed, *connection));
                 }
             }
         }
         found.sort_unstable();
-        found
+        found.into_iter().map(|(conversation, _, connection)| (conversation, connection)).collect()
     }
 
     /// Gives the kept place of a lost connection to another; what had surely arrived there. If

@@ -161,6 +161,11 @@ impl Hub {
         }
     }
 
+    /// How many connections listen to a topic.
+    pub fn count(&self, topic: Topic) -> usize {
+        self.shared.topics.read().get(&topic).map_or(0, |listeners| listeners.read().len())
+    }
+
     /// Whether anybody listens to a topic.
     pub fn is_heard(&self, topic: Topic) -> bool {
         self.shared.topics.read().contains_key(&topic)

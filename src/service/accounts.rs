@@ -194,14 +194,14 @@ impl Services {
         }
         let principal = Principal::User(user.id);
         let expires = self.auth().tokens.expiry(principal);
-        let login = self.store().start_proven_login(principal, expires, &proven).await?;
+        let login = self.store().start_proven_login(principal, expires, &proven, None).await?;
         let login = login.ok_or_else(wrong_password)?;
         self.tell_circles(&user, CircleChange::Connected).await?;
         Ok(self.auth().tokens.issue(principal, login, expires))
     }
 
     /// The account whose password it is. Who does not exist is told so only after the same work.
-    async fn prove(
+    pub(super) async fn prove(
         &self,
         email: &str,
         found: Option<(User, Option<String>)>,
@@ -241,7 +241,7 @@ impl Services {
         Ok(())
     }
 
-    async fn tell_circles(
+    pub(super) async fn tell_circles(
         &self,
         user: &User,
         change: fn(Party) -> CircleChange,

@@ -1,13 +1,10 @@
 //! Listening: who hears a conversation or a circle right now, and who is typing there.
 
-use tokio::sync::mpsc;
-
 use super::typing::Saying;
-use super::{Caller, Services};
+use super::{Caller, Services, places};
 use crate::domain::{CircleId, ConversationId, Dialect, Refusal, Topic};
-use crate::hub::{Attendee, ConnectionId, Hub, Kept, Movement, News, Notice};
+use crate::hub::{Attendee, Kept};
 use crate::policy;
-use crate::store::Store;
 
 impl Services {
     /// Lets a connection hear a conversation; whoever may enter a room becomes its member.
@@ -45,7 +42,7 @@ impl Services {
                 attendance.leave(conversation, movement.connection);
             }
         } else if let Some(movement) = entered {
-            tell_movement(self.store(), movement).await;
+            places::tell(self.store(), &movement).await;
         }
         still
     }
@@ -56,7 +53,7 @@ impl Services {
         let Some(connection) = caller.connection else { return };
         if let Some(movement) = self.hub().attendance().leave(conversation, connection) {
             // Who leaves hears of it as well, if it listens to such news.
-            tell_movement(self.store(), movement).await;
+            places::end(self.store(), movement).await;
         }
         self.leave(caller, Topic::Attendance(conversation));
     }
@@ -118,42 +115,5 @@ impl Services {
         let standing = self.store().circle_standing(caller.principal, circle).await?;
         let standing = standing.ok_or_else(|| Refusal::not_found("no such circle"))?;
         policy::may_see_circle(&standing).map(drop)
-    }
-}
-
-/// Tells a conversation who came or went, if anybody listens to such news.
-pub(super) async fn tell_movement(store: &Store, movement: Movement) {
-    let (conversation, topic) = (movement.conversation, Topic::Attendance(movement.conversation));
-    if store.hub().is_heard(topic) {
-        let notice = Notice::new([topic], movement.event());
-        store.tell(News::none().conversation(conversation, notice)).await;
-    }
-}
-
-/// Tells of connections that have ended, which ask nobody to wait.
-#[derive(Clone, Debug)]
-pub(super) struct AttendanceTeller {
-    /// Unbounded: there are at most as many entries as places that ended.
-    gone: mpsc::UnboundedSender<Movement>,
-}
-
-impl AttendanceTeller {
-    /// Starts the task; it ends when the last teller is dropped.
-    pub(super) fn start(store: Store) -> Self {
-        let (gone, mut next) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Some(movement) = next.recv().await {
-                tell_movement(&store, movement).await;
-            }
-        });
-        Self { gone }
-    }
-
-    /// Counts a connection out everywhere.
-    pub(super) fn end(&self, hub: &Hub, connection: ConnectionId) {
-        for movement in hub.attendance().leave_all(connection) {
-            // Without the task the server is on its way down, and nobody wants to know.
-            let _ = self.gone.send(movement);
-        }
     }
 }

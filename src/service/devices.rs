@@ -47,7 +47,7 @@ impl Services {
         }
         let principal = Principal::Device(device.id);
         let expires = self.auth().tokens.expiry(principal);
-        let login = self.store().start_proven_login(principal, expires, &proven).await?;
+        let login = self.store().start_proven_login(principal, expires, &proven, None).await?;
         let login = login.ok_or_else(wrong_password)?;
         self.tell_circle_of(&device, CircleChange::DeviceConnected(device.id)).await;
         Ok(self.auth().tokens.issue(principal, login, expires))

@@ -32,7 +32,7 @@ impl Services {
                 self.remove_in(caller, conversation, message, within).await.map(|()| Reply::Done)
             }
             Command::Letters(command) => self.letters(known()?, command).await.map(Reply::Letters),
-            Command::Rooms(command) => self.keep_rooms(known()?, command).await.map(Reply::Rooms),
+            Command::Rooms(command) => self.run_in_rooms(known()?, command).await.map(Reply::Rooms),
             Command::Dialogs(command) => {
                 self.keep_dialogs(known()?, command).await.map(Reply::Dialogs)
             }

@@ -97,6 +97,11 @@ impl Services {
         conversation: ConversationId,
         place: Place,
     ) -> Result<(), Refusal> {
+        if let (Dialect::Multichat, Some(connection)) = (dialect, caller.connection)
+            && let Some(login) = self.hub().attendance().confirm(conversation, connection, place)
+        {
+            self.places().confirmed(conversation, login);
+        }
         let standing = self.standing_in(caller, conversation).await?;
         let permit = policy::may_read(&standing)?;
         if permit.kind() != Kind::Room {

@@ -7,6 +7,7 @@ mod accounts;
 mod administration;
 mod attachments;
 mod attendance;
+mod browsers;
 mod calls;
 mod circles;
 mod conversations;
@@ -18,6 +19,7 @@ pub(crate) mod fixture;
 mod letters;
 mod messages;
 mod naming;
+mod places;
 mod presence;
 mod revisions;
 mod rooms;
@@ -27,7 +29,7 @@ mod typing;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use attendance::AttendanceTeller;
+use places::Places;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -44,6 +46,7 @@ use letters::Letters;
 
 pub use accounts::{Modification, Profile, Registration};
 pub use attachments::{Announced, Belonging, Opened, Upload, named_owner};
+pub use browsers::BrowserEntry;
 pub use circles::CircleContent;
 pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
@@ -74,7 +77,7 @@ pub struct Caller {
 #[derive(Clone)]
 pub struct Services {
     parts: Arc<Parts>,
-    attendances: AttendanceTeller,
+    places: Places,
     letters: Arc<Letters>,
 }
 
@@ -117,9 +120,9 @@ impl std::fmt::Debug for Services {
 impl Services {
     /// Brings together what the use cases rest on.
     pub fn new(parts: Parts) -> Self {
-        let attendances = AttendanceTeller::start(parts.store.clone());
+        let places = Places::start(parts.store.clone());
         let letters = Arc::new(Letters::new(parts.courier.clone(), &parts.limits));
-        Self { parts: Arc::new(parts), attendances, letters }
+        Self { parts: Arc::new(parts), places, letters }
     }
 
     /// Everything that is kept.
@@ -144,8 +147,8 @@ impl Services {
         &self.parts.presence
     }
 
-    fn attendances(&self) -> &AttendanceTeller {
-        &self.attendances
+    fn places(&self) -> &Places {
+        &self.places
     }
 
     fn typing(&self) -> &Typing {

@@ -222,7 +222,7 @@ impl Services {
         if let Some(was) = was {
             if !same {
                 hub.retain(connection, &own);
-                self.attendances().end(hub, connection);
+                self.places().end(hub, connection);
                 self.typing().gone(connection);
                 self.count_out(connection, was.principal);
             } else if was.login != caller.login {
@@ -249,7 +249,7 @@ impl Services {
     /// offline if this was its last.
     pub fn unbind(&self, connection: ConnectionId, caller: &Caller) {
         self.hub().retain(connection, &[]);
-        self.attendances().end(self.hub(), connection);
+        self.places().end(self.hub(), connection);
         self.typing().gone(connection);
         self.count_out(connection, caller.principal);
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Caller, Services};
-use crate::domain::{ConversationId, Message, MessageId, Refusal, Reply, Spoken, Text, Written};
+use crate::domain::{ConversationId, Message, MessageId, Refusal, Reply, Shown, Text, Written};
 use crate::policy;
 use crate::store::ListFrom;
 
@@ -92,7 +92,7 @@ impl Services {
         };
         let sender = self.store().find_party(message.author).await?;
         let sender = sender.ok_or_else(unknown_message)?;
-        let message = Box::new(Spoken { message: message.into(), sender });
+        let message = Box::new(Shown { message: message.into(), sender });
         Ok(Reply::Edited { message, changed })
     }
 

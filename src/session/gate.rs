@@ -79,6 +79,11 @@ impl Gate {
         }
     }
 
+    /// The same for who has nothing to show: an address that comes so too often is told that.
+    pub fn refuse(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.services.count_refused(address)
+    }
+
     fn lane<S, T>(&self, session: S, transport: T, address: IpAddr, pace: Pace) -> Lane<'_, S, T>
     where
         S: Session,

@@ -99,6 +99,11 @@ impl<S: Session> Step<S> {
         Self { requests: vec![request], ..Self::idle() }
     }
 
+    /// Whether something is to be carried out, so that an outcome will follow.
+    pub const fn is_asking(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     /// And send one frame.
     #[must_use]
     pub fn and_send(mut self, frame: S::Outgoing) -> Self {

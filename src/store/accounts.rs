@@ -84,6 +84,20 @@ impl Store {
         }))
     }
 
+    /// The same by the public handle.
+    pub async fn find_password_by_username(
+        &self,
+        username: &str,
+    ) -> Result<Option<(User, Option<String>)>, StoreError> {
+        let row = living().filter(users::Column::Username.eq(username)).one(self.reads()).await?;
+        // Not every database compares with case.
+        let row = row.filter(|row| row.username == username);
+        Ok(row.map(|mut row| {
+            let hash = row.password_hash.take();
+            (self.user(row), hash)
+        }))
+    }
+
     /// Notes where pushes to a user's phone go; whoever had the token before loses it.
     pub async fn set_android_token(&self, id: UserId, token: String) -> Result<(), StoreError> {
         self.write(async |tx| {

@@ -137,11 +137,8 @@ impl Store {
             };
             note(tx, &found, Change::Removed, row).await?;
             let (message, sender) = self.as_changed(tx, permit.message()).await?;
-            let event = Event::MessageRemoved {
-                message: message.clone().into(),
-                sender,
-                by: permit.remover(),
-            };
+            let by = self.face(tx, permit.remover()).await?;
+            let event = Event::MessageRemoved { message: message.clone().into(), sender, by };
             Ok(Changed { value: Some(files), news: told(&message, event) })
         })
         .await

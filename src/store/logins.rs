@@ -81,18 +81,20 @@ impl Store {
     }
 
     /// A login by password: begins only while the account may be used and has the password
-    /// that was proven, which takes a while.
+    /// that was proven, which takes a while. A cookie will show it if there are hashes of it.
     pub async fn start_proven_login(
         &self,
         principal: Principal,
         expires: Timestamp,
         proven: &str,
+        browser: Option<BrowserHashes>,
     ) -> Result<Option<LoginId>, StoreError> {
         let kind = match principal {
+            Principal::User(_) if browser.is_some() => BROWSER,
             Principal::User(_) => TOKEN,
             Principal::Device(_) => DEVICE,
         };
-        let row = self.login_row(principal, kind, expires, None);
+        let row = self.login_row(principal, kind, expires, browser);
         self.write(async |tx| {
             let stored = match principal {
                 Principal::User(id) => users::Entity::find_by_id(id.get())

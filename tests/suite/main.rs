@@ -9,6 +9,7 @@ mod faults;
 mod first_steps;
 mod generations;
 mod layers;
+mod multichat;
 mod neo_accounts;
 mod neo_conversations;
 mod neo_events;

@@ -704,14 +704,14 @@ async fn a_login_under_way_does_not_outlive_the_password_it_was_begun_with() {
     let proven = proven.expect("a hash");
     let ann = Principal::User(UserId::new(1));
     let later = house.clock.now().plus_secs(60);
-    let begun = house.store.start_proven_login(ann, later, &proven).await.expect("written");
+    let begun = house.store.start_proven_login(ann, later, &proven, None).await.expect("written");
     assert!(begun.is_some());
     let body = json!({
         "token": token, "email": "ann@example.org", "previous_password": "secret",
         "new_password": "another",
     });
     assert_eq!(house.post("/account/modify/password", body).await.status, 200);
-    let late = house.store.start_proven_login(ann, later, &proven).await.expect("written");
+    let late = house.store.start_proven_login(ann, later, &proven, None).await.expect("written");
     assert_eq!(late, None);
 }
 
