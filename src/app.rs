@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Secrets};
 use crate::clock::Clock;
+use crate::dialect::members_chat;
 use crate::dialect::neo::{self, NeoManners};
 use crate::dialect::private_chat::PrivateChat;
 use crate::domain::Dialect;
@@ -177,12 +178,14 @@ impl App {
             self.settings.limits.clone(),
             self.settings.public_url.clone(),
             Arc::new(move || metrics.render()),
-        );
+        )
+        .guarding_storage(self.settings.storage_requires_auth);
         let rooms = &self.settings.multichat;
         let all = http::router(web.clone())
             .merge(http::multichat::routes(web.clone(), rooms))
             .merge(self.socketio.routes())
             .merge(self.private_chat.routes())
+            .merge(members_chat::routes(&self.gate, &self.settings))
             .merge(raw::multichat(&self.settings, &self.gate));
         let all = http::multichat::at_root(web, rooms, all);
         http::layers::around(all, &self.settings.http)

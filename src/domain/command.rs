@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::{
-    CircleId, ConversationId, Dialect, DialogCommand, Draft, LetterCommand, MessageId, Revision,
-    RoomCommand, Seq, Target, Text, UserId,
+    ChatCommand, CircleId, ConversationId, Dialect, DialogCommand, Draft, LetterCommand, MessageId,
+    Revision, RoomCommand, Seq, Target, Text, UserId,
 };
 
 /// What a client offers to show who it is.
@@ -75,6 +75,8 @@ pub enum Command {
         /// How long its author may remove it, if not for ever.
         within: Option<Duration>,
     },
+    /// What is asked about a chat of two members.
+    Chats(ChatCommand),
     /// What is asked about rooms.
     Rooms(RoomCommand),
     /// What is asked about dialogs.

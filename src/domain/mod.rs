@@ -2,6 +2,7 @@
 
 mod attachment;
 mod call;
+mod chats;
 mod circle;
 mod command;
 mod conversation;
@@ -20,6 +21,7 @@ mod time;
 
 pub use attachment::{Media, MediaOwner};
 pub use call::{Signal, Target};
+pub use chats::{ChatCommand, ChatReply, FileDraft, Opened, ReadingTurn, Sent, last_place};
 pub use circle::{Circle, CircleLink, Invite, Privilege};
 pub use command::{Command, Credentials};
 pub use conversation::{Access, Conversation, Kind, Membership, Role};

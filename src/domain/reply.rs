@@ -1,8 +1,8 @@
 //! What the one who asked is told when a command was carried out.
 
 use super::{
-    ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place, Refusal, Revision,
-    RoomReply, Seq, Shown, Written,
+    ChatReply, ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place, Refusal,
+    Revision, RoomReply, Seq, Shown, Written,
 };
 
 /// What became of a command.
@@ -94,6 +94,8 @@ pub enum Reply {
         /// Whether it had said something else.
         changed: bool,
     },
+    /// What is told about a chat of two members.
+    Chats(ChatReply),
     /// What is told about rooms.
     Rooms(RoomReply),
     /// What is told about dialogs.

@@ -149,7 +149,7 @@ fn cors(settings: &HttpSettings) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origin)
         // By name: old browsers take no asterisk here.
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::RANGE])
         .expose_headers([REQUEST_ID, header::RETRY_AFTER, header::CONTENT_RANGE])
         .max_age(Duration::from_hours(1))

@@ -3,13 +3,17 @@
 //! `router` has all routes of ours, `layers::around` is put around those and Socket.IO alike.
 
 pub mod body;
+mod bytes;
+mod complaint;
 pub mod docs;
 pub mod error;
 pub mod health;
 pub mod identity;
 pub mod layers;
+mod members;
 pub mod multichat;
 pub mod neo;
+mod storage;
 pub mod web;
 
 use std::sync::Arc;
@@ -30,6 +34,7 @@ pub type Figures = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Web {
     services: Services,
     shared: Arc<Shared>,
+    storage_requires_auth: bool,
 }
 
 struct Shared {
@@ -48,7 +53,14 @@ impl Web {
         public_url: WebAddress,
         figures: Figures,
     ) -> Self {
-        Self { services, shared: Arc::new(Shared { http, limits, public_url, figures }) }
+        let shared = Arc::new(Shared { http, limits, public_url, figures });
+        Self { services, shared, storage_requires_auth: false }
+    }
+
+    /// The same, where stored files are for those who show a token and may read them.
+    #[must_use]
+    pub fn guarding_storage(self, storage_requires_auth: bool) -> Self {
+        Self { storage_requires_auth, ..self }
     }
 
     /// The use cases.
@@ -95,6 +107,8 @@ pub fn router(web: Web) -> Router {
         .merge(health::routes())
         .merge(docs::routes())
         .merge(web::routes())
+        .merge(members::routes())
+        .merge(storage::routes())
         .method_not_allowed_fallback(async || {
             let refusal = Refusal::malformed("this address does not take this verb");
             Failure::new(StatusCode::METHOD_NOT_ALLOWED, refusal)

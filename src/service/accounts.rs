@@ -357,6 +357,32 @@ impl Services {
         Ok(Profile { user, circles, invites, conversations, medias })
     }
 
+    /// Characters a password has at least.
+    pub fn min_password_length(&self) -> usize {
+        self.accounts().min_password_length.get()
+    }
+
+    /// Seconds for which a user's token is good.
+    pub fn token_lifetime(&self) -> i64 {
+        self.accounts().token_lifetime.get()
+    }
+
+    /// The moment by which what runs out is measured.
+    pub fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
+    /// Changes anybody's account, for administrators.
+    pub async fn amend_account(
+        &self,
+        caller: &Caller,
+        id: UserId,
+        change: UserChange,
+    ) -> Result<Amended, Refusal> {
+        self.require_administrator(caller).await?;
+        Ok(self.store().change_user(id, change).await?)
+    }
+
     pub(super) fn check_password(&self, password: &str) -> Result<(), Refusal> {
         let least = self.accounts().min_password_length.get();
         if password.chars().count() < least {

@@ -33,6 +33,7 @@ impl Services {
             }
             Command::Letters(command) => self.letters(known()?, command).await.map(Reply::Letters),
             Command::Rooms(command) => self.run_in_rooms(known()?, command).await.map(Reply::Rooms),
+            Command::Chats(command) => self.chat(known()?, command).await.map(Reply::Chats),
             Command::Dialogs(command) => {
                 self.keep_dialogs(known()?, command).await.map(Reply::Dialogs)
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Caller, Services};
 use crate::domain::{
-    ConversationId, Dialect, Draft, Kind, MessageId, Page, Place, Posted, Principal, Refusal,
-    Revision, Seq,
+    Charge, ConversationId, Dialect, Draft, Kind, MessageId, Page, Place, Posted, Principal,
+    Refusal, Revision, Seq,
 };
 use crate::policy::{self, Standing};
 
@@ -17,14 +17,23 @@ const LARGEST_PAGE: u32 = 200;
 impl Services {
     /// Stores a message and tells of it; an answer means committed.
     pub async fn post(&self, caller: &Caller, draft: Draft) -> Result<Posted, Refusal> {
+        self.post_for_coins(caller, draft).await.map(|(posted, _)| posted)
+    }
+
+    /// The same, and what it cost, if it cost something.
+    pub(super) async fn post_for_coins(
+        &self,
+        caller: &Caller,
+        draft: Draft,
+    ) -> Result<(Posted, Option<Charge>), Refusal> {
         let standing = self.take_part(caller, draft.conversation).await?;
         let permit = policy::may_post(&standing)?;
-        let posted = self.log().append(permit, draft).await?;
+        let sold = self.log().sell(permit, draft).await?;
         self.typing().end(caller.principal, standing.conversation.id).await;
         if let (false, Principal::User(author)) = (standing.conversation.shown, caller.principal) {
             self.store().appear(&standing.conversation, author).await?;
         }
-        Ok(posted)
+        Ok(sold)
     }
 
     /// Everything that was touched after a change, each message once, as it is now.
@@ -106,6 +115,9 @@ impl Services {
         let permit = policy::may_read(&standing)?;
         if permit.kind() != Kind::Room {
             self.log().mark_delivered(&permit, place, dialect).await?;
+        }
+        if dialect == Dialect::MembersChat && self.chats().open_chat_means_seen {
+            self.store().mark_shown_as_read(permit, place).await?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ mod attachments;
 mod attendance;
 mod browsers;
 mod calls;
+mod chats;
 mod circles;
 mod conversations;
 mod devices;
@@ -55,7 +56,7 @@ pub use presence::{Binding, Hearing, PresenceTeller};
 pub use storage::{NoSmile, Picture};
 pub use typing::Typing;
 
-pub use crate::store::{Description, ListFrom, PricedSmile};
+pub use crate::store::{Amended, Amount, Description, ListFrom, PricedSmile, UserChange};
 
 /// Bytes at which a list of messages in one answer ends.
 const LIST_BYTES: usize = 32 << 20;
@@ -79,6 +80,7 @@ pub struct Services {
     parts: Arc<Parts>,
     places: Places,
     letters: Arc<Letters>,
+    readings: chats::Readings,
 }
 
 /// What the use cases rest on.
@@ -122,7 +124,8 @@ impl Services {
     pub fn new(parts: Parts) -> Self {
         let places = Places::start(parts.store.clone());
         let letters = Arc::new(Letters::new(parts.courier.clone(), &parts.limits));
-        Self { parts: Arc::new(parts), places, letters }
+        let readings = chats::Readings::default();
+        Self { parts: Arc::new(parts), places, letters, readings }
     }
 
     /// Everything that is kept.
@@ -149,6 +152,10 @@ impl Services {
 
     fn places(&self) -> &Places {
         &self.places
+    }
+
+    fn readings(&self) -> &chats::Readings {
+        &self.readings
     }
 
     fn typing(&self) -> &Typing {

@@ -90,6 +90,14 @@ impl Store {
         known.map_or(0, |cursors| cursors.courier.load(Ordering::SeqCst))
     }
 
+    /// Up to where everything has reached a reader.
+    pub async fn delivered_place(&self, permit: &MayRead) -> Result<Place, StoreError> {
+        let Some(link) = permit.link() else { return Ok(Place::new(0)) };
+        let row = members::Entity::find_by_id(link.get()).one(self.reads()).await?;
+        let stored = row.map_or(0, |row| row.delivered_shown);
+        Ok(Place::new(self.delivered_to(link, stored).await))
+    }
+
     /// The delivered cursor of a membership whose row says this.
     pub(super) async fn delivered_to(&self, link: LinkId, stored: i64) -> i64 {
         match self.delivered_marks().0.get(&link) {

@@ -17,7 +17,8 @@ use super::messages::head;
 use super::shown::seq_at;
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{
-    ConversationId, Dialect, Event, Kind, LinkId, Marked, MessageId, Principal, Receipt, Seq, Topic,
+    ConversationId, Dialect, Event, Kind, LinkId, Marked, MessageId, Place, Principal, Receipt,
+    Seq, Topic,
 };
 use crate::hub::{News, Notice};
 use crate::policy::MayRead;
@@ -61,6 +62,18 @@ impl Store {
             Ok(Changed { value: (), news: self.tell_step(tx, &permit, newly, up_to).await? })
         })
         .await
+    }
+
+    /// The same, up to the place that a connection has shown.
+    pub async fn mark_shown_as_read(
+        &self,
+        permit: MayRead,
+        place: Place,
+    ) -> Result<(), StoreError> {
+        let conversation = permit.conversation();
+        let (last_seq, _) = head(self.reads(), conversation).await?;
+        let seq = seq_at(self.reads(), conversation, last_seq, place.get()).await?;
+        self.mark_read(permit, Seq::new(seq)).await
     }
 
     /// Marks those of the named messages that were addressed to the reader; tells of what is

@@ -2,5 +2,6 @@
 //!
 //! Pure functions from `domain` to JSON; who may see what was decided before.
 
+pub mod members_chat;
 pub mod neo;
 pub mod plain;

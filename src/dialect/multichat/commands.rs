@@ -218,6 +218,7 @@ pub(super) fn carried_out(session: &mut MultichatSession, tag: Tag, reply: Reply
         | Reply::Done
         | Reply::Page(_)
         | Reply::Dialogs(_)
+        | Reply::Chats(_)
         | Reply::Letters(_)
         | Reply::TurnCredentials { .. }
         | Reply::Servers(_) => Step::idle(),

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::outbox::{Outbox, RawSink};
 use super::rationed::Rationed;
-use super::{Frame, RawSettings};
+use super::{Frame, RawSettings, Utf8Bytes};
 use crate::transport::{Close, Farewell, Received, Transport};
 
 /// How long a client may take to answer a close.
@@ -42,6 +42,9 @@ pub struct RawSocket {
     ping_every: Duration,
     silence: Duration,
     first_frame: Option<usize>,
+    /// What a trusted client is told that sends a frame too large to be read.
+    complaint: Option<Utf8Bytes>,
+    trusted: bool,
     phase: Phase,
     farewell: Farewell,
     /// Frames written.
@@ -92,6 +95,8 @@ impl RawSocket {
             ping_every: settings.ping,
             silence: settings.silence,
             first_frame: settings.first_frame_bytes,
+            complaint: None,
+            trusted: false,
             phase: Phase::Open,
             farewell: Farewell::Lost,
             written: 0,
@@ -102,6 +107,13 @@ impl RawSocket {
             answer_by: None,
             timer: Box::pin(sleep_until(now + settings.ping)),
         }
+    }
+
+    /// The same connection, on which a trusted client is told this before it is turned away
+    /// for a frame that is too large.
+    #[must_use]
+    pub fn complaining(self, complaint: Utf8Bytes) -> Self {
+        Self { complaint: Some(complaint), ..self }
     }
 
     fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Option<Received<Frame>>> {
@@ -248,7 +260,13 @@ impl RawSocket {
 
     fn fail(&mut self, error: &Error) {
         match error {
-            Error::Capacity(_) => self.turn_away(Close::TooLarge),
+            Error::Capacity(_) => {
+                if let Some(complaint) = self.complaint.take_if(|_| self.trusted) {
+                    // If it cannot be written any more, nobody is there to read it.
+                    let _ = Pin::new(&mut self.wire).start_send(Message::Text(complaint));
+                }
+                self.turn_away(Close::TooLarge);
+            }
             Error::Utf8(_) => self.turn_away(Close::Invalid),
             Error::Protocol(problem)
                 if !matches!(
@@ -353,6 +371,7 @@ impl Transport for RawSocket {
     fn trust(&mut self) {
         self.wire.get_mut().lift();
         self.first_frame = None;
+        self.trusted = true;
     }
 
     fn farewell(&self) -> Farewell {

@@ -92,7 +92,8 @@ impl House {
             settings.limits.clone(),
             settings.public_url.clone(),
             Arc::new(|| "klatsch_up 1\n".to_owned()),
-        );
+        )
+        .guarding_storage(settings.storage_requires_auth);
         let router = layers::around(http::router(web), &settings.http);
         Self { router, store, clock, _database: database, dir }
     }

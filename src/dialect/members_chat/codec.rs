@@ -1,0 +1,256 @@
+//! What clients send: words, objects with a `type`, and binary frames.
+//!
+//! Pure functions. What is wrong with a frame becomes an error with a stable code.
+
+use serde_json::{Map, Value};
+
+use super::{ChatManners, MAX_ID};
+use crate::domain::{
+    ChatCommand, ClientRef, Command, ConversationId, Dialect, Draft, FileDraft, MessageId, SmileId,
+    Text,
+};
+use crate::session::Request;
+use crate::transport::websocket::Frame;
+
+/// What the answer to a request has to mention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    /// The client says who it is.
+    Bearer,
+    /// The chat is opened.
+    Open,
+    /// A message is sent.
+    Send {
+        /// The client's own name for it.
+        reference: Option<ClientRef>,
+        /// The smile it is, if it is one.
+        smile: Option<SmileId>,
+    },
+    /// Nothing is answered.
+    Quiet,
+}
+
+/// A frame that asks for nothing that could be done.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Wrong {
+    pub(super) code: &'static str,
+    pub(super) text: String,
+    pub(super) keys: Vec<(&'static str, Value)>,
+    pub(super) reference: Option<ClientRef>,
+}
+
+impl Wrong {
+    pub(super) fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), keys: Vec::new(), reference: None }
+    }
+
+    pub(super) fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
+        self.keys.push((key, value.into()));
+        self
+    }
+
+    /// The same, about a frame that had this name.
+    pub(super) fn to(self, reference: Option<ClientRef>) -> Self {
+        Self { reference, ..self }
+    }
+
+    fn field(field: &str) -> Self {
+        let text = format!("The field {field} is missing, or of the wrong type.");
+        Self::new("bad_format", text).with("field", field)
+    }
+}
+
+/// Where a connection talks, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Chat {
+    pub(super) conversation: ConversationId,
+    pub(super) extras: bool,
+}
+
+/// What a frame asks for.
+pub(super) fn decode(
+    frame: &Frame,
+    chat: Chat,
+    manners: &ChatManners,
+) -> Result<Request<Tag>, Wrong> {
+    match frame {
+        Frame::Text(text) => decode_text(text, chat, manners),
+        Frame::Binary(bytes) => {
+            let sent = super::file_frame::read(bytes, manners)?;
+            let tag = Tag::Send { reference: sent.reference.clone(), smile: None };
+            let draft = FileDraft {
+                conversation: chat.conversation,
+                bytes: sent.bytes,
+                name: sent.name,
+                mime: sent.mime,
+                text: sent.text,
+                reference: sent.reference,
+            };
+            Ok(Request::run(Command::Chats(ChatCommand::File(draft)), tag))
+        }
+    }
+}
+
+/// The client's own name for a frame that is not carried out.
+pub(super) fn reference_of(frame: &Frame, manners: &ChatManners) -> Option<ClientRef> {
+    match frame {
+        Frame::Binary(bytes) => super::file_frame::reference(bytes, manners),
+        Frame::Text(text) => {
+            let Ok(Value::Object(object)) = serde_json::from_str(text.trim()) else { return None };
+            reference_in(&object).ok().flatten()
+        }
+    }
+}
+
+fn decode_text(raw: &str, chat: Chat, manners: &ChatManners) -> Result<Request<Tag>, Wrong> {
+    let trimmed = raw.trim();
+    refuse_token(trimmed)?;
+    let value = match trimmed.bytes().next() {
+        // Numbers, lists and whatever is broken are words.
+        Some(b'{' | b'"') => serde_json::from_str(trimmed).ok(),
+        _ => None,
+    };
+    match value {
+        Some(Value::Object(object)) => decode_object(&object, chat, manners),
+        Some(Value::String(said)) => {
+            refuse_token(said.trim())?;
+            say(said, None, chat, manners)
+        }
+        _ => say(raw.to_owned(), None, chat, manners),
+    }
+}
+
+fn decode_object(
+    object: &Map<String, Value>,
+    chat: Chat,
+    manners: &ChatManners,
+) -> Result<Request<Tag>, Wrong> {
+    let (reference, sound) = match reference_in(object) {
+        Ok(reference) => (reference, true),
+        Err(()) => (None, false),
+    };
+    let decoded = match object.get("type").and_then(Value::as_str) {
+        None => Err(Wrong::field("type")),
+        Some(_) if !sound => Err(Wrong::field("client_ref")),
+        Some("text") => match object.get("text") {
+            Some(Value::String(text)) => say(text.clone(), reference.clone(), chat, manners),
+            _ => Err(Wrong::field("text")),
+        },
+        Some("smile") => match object.get("smile_id").and_then(id) {
+            Some(number) => Ok(smile(SmileId::new(number), reference.clone(), chat)),
+            None => Err(Wrong::field("smile_id")),
+        },
+        Some("file") => {
+            let text = "A file is sent in a binary frame: `!`, a JSON object, `#`, its bytes.";
+            Err(Wrong::new("file_needs_binary", text))
+        }
+        Some("typing") if chat.extras => match object.get("is_typing") {
+            Some(Value::Bool(typing)) => {
+                let (conversation, dialect) = (chat.conversation, Dialect::MembersChat);
+                let command = Command::SetTyping { conversation, typing: *typing, dialect };
+                Ok(Request::run(command, Tag::Quiet))
+            }
+            _ => Err(Wrong::field("is_typing")),
+        },
+        Some("seen") if chat.extras => match object.get("message_id").and_then(ids) {
+            Some(messages) => {
+                let command = Command::MarkSeen { messages, dialect: Dialect::MembersChat };
+                Ok(Request::run(command, Tag::Quiet))
+            }
+            None => Err(Wrong::field("message_id")),
+        },
+        Some(other) => {
+            let other: String = other.chars().take(40).collect();
+            Err(Wrong::new("unknown_type", format!("There is no message type {other:?}.")))
+        }
+    };
+    decoded.map_err(|wrong| wrong.to(reference))
+}
+
+fn say(
+    raw: String,
+    reference: Option<ClientRef>,
+    chat: Chat,
+    manners: &ChatManners,
+) -> Result<Request<Tag>, Wrong> {
+    if raw.chars().all(|c| c.is_whitespace() || c == '\0') {
+        return Err(Wrong::new("empty_message", "A message must say something."));
+    }
+    let text = limited(raw, manners)?;
+    let tag = Tag::Send { reference: reference.clone(), smile: None };
+    let draft = Draft { reference, ..Draft::words(chat.conversation, text, Dialect::MembersChat) };
+    Ok(Request::run(Command::Chats(ChatCommand::Say(draft)), tag))
+}
+
+fn smile(smile: SmileId, reference: Option<ClientRef>, chat: Chat) -> Request<Tag> {
+    let tag = Tag::Send { reference: reference.clone(), smile: Some(smile) };
+    let conversation = chat.conversation;
+    Request::run(Command::Chats(ChatCommand::Smile { conversation, smile, reference }), tag)
+}
+
+/// A text that is not too long.
+pub(super) fn limited(raw: String, manners: &ChatManners) -> Result<Text, Wrong> {
+    Text::new(raw, manners.max_text_chars).map_err(|error| {
+        let text = format!("A text may have at most {} characters.", error.limit);
+        Wrong::new("text_too_long", text).with("limit", error.limit)
+    })
+}
+
+/// The client's own name for what an object asks, if it has a good one or none.
+pub(super) fn reference_in(object: &Map<String, Value>) -> Result<Option<ClientRef>, ()> {
+    match object.get("client_ref") {
+        None => Ok(None),
+        Some(Value::String(raw)) => ClientRef::new(raw.clone()).map(Some).ok_or(()),
+        Some(_) => Err(()),
+    }
+}
+
+/// An id, which may be written as a string of digits. Whether it names something is another
+/// question.
+fn id(value: &Value) -> Option<i64> {
+    let number = match value.as_str() {
+        Some(text) => super::digits(text),
+        None => value.as_i64(),
+    };
+    number.filter(|number| (-MAX_ID..=MAX_ID).contains(number))
+}
+
+fn ids(value: &Value) -> Option<Vec<MessageId>> {
+    match value.as_array() {
+        Some(list) => list.iter().map(|value| id(value).map(MessageId::new)).collect(),
+        None => id(value).map(|id| vec![MessageId::new(id)]),
+    }
+}
+
+/// The token of a first frame.
+pub(super) fn bearer(raw: &str) -> Option<String> {
+    let trimmed = raw.trim();
+    // What sockets that encode everything as JSON send.
+    if trimmed.starts_with('"') {
+        let decoded: String = serde_json::from_str(trimmed).ok()?;
+        return token_in(decoded.trim()).map(ToOwned::to_owned);
+    }
+    token_in(trimmed).map(ToOwned::to_owned)
+}
+
+fn token_in(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_at_checked("Bearer".len())?;
+    let token = rest.trim_start_matches([' ', '\t']);
+    let fits = scheme.eq_ignore_ascii_case("Bearer")
+        && token.len() < rest.len()
+        && !token.is_empty()
+        && !token.contains(char::is_whitespace);
+    fits.then_some(token)
+}
+
+/// A button pressed twice would publish the token to the other member.
+fn refuse_token(trimmed: &str) -> Result<(), Wrong> {
+    let is_base64url = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_base64url);
+    let looks_like_one = token_in(trimmed)
+        .is_some_and(|token| token.split('.').count() == 3 && token.split('.').all(is_part));
+    if !looks_like_one {
+        return Ok(());
+    }
+    Err(Wrong::new("already_authorized", "You have said who you are already."))
+}
