@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, Secrets};
 use crate::clock::Clock;
+use crate::dialect::courier::Courier;
 use crate::dialect::members_chat;
 use crate::dialect::neo::{self, NeoManners};
 use crate::dialect::private_chat::PrivateChat;
@@ -25,10 +26,10 @@ use crate::http::{self, Web};
 use crate::rtc::Introductions;
 use crate::service::{Parts, PresenceTeller, Services, Typing};
 use crate::session::{Gate, GateLimits};
-use crate::settings::{BilledDialect, Settings, SettingsError, Synchronous};
+use crate::settings::{BilledDialect, Settings, SettingsError, Synchronous, TrustUserId};
 use crate::store::log::{Log, Tariff};
 use crate::store::{Durability, Files, Options, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, set_insecure};
 use crate::transport::listener::{self, ListenerSettings};
 use crate::transport::socketio::{InboxBounds, SocketIo, SocketIoSettings};
 
@@ -77,6 +78,7 @@ pub struct App {
     gate: Gate,
     socketio: SocketIo,
     private_chat: PrivateChat,
+    courier: Courier,
     ports: Vec<Port>,
     metrics: Metrics,
     files: Files,
@@ -149,7 +151,12 @@ impl App {
             &settings.limits,
             settings.public_url.as_str(),
         );
+        let courier =
+            Courier::new(&gate, &settings.courier, &settings.limits, &settings.public_url);
         let (metrics, ports, log) = (Metrics::start(), Vec::new(), running);
+        let insecure = &settings.courier;
+        let insecure = insecure.enabled && insecure.trust_user_id == TrustUserId::Always;
+        set_insecure("courier.trust_user_id", insecure);
         Ok(Self {
             settings,
             store,
@@ -157,6 +164,7 @@ impl App {
             gate,
             socketio,
             private_chat,
+            courier,
             ports,
             metrics,
             files,
@@ -181,12 +189,15 @@ impl App {
         )
         .guarding_storage(self.settings.storage_requires_auth);
         let rooms = &self.settings.multichat;
-        let all = http::router(web.clone())
+        let mut all = http::router(web.clone())
             .merge(http::multichat::routes(web.clone(), rooms))
             .merge(self.socketio.routes())
             .merge(self.private_chat.routes())
             .merge(members_chat::routes(&self.gate, &self.settings))
             .merge(raw::multichat(&self.settings, &self.gate));
+        if self.settings.courier.enabled {
+            all = all.merge(self.courier.routes());
+        }
         let all = http::multichat::at_root(web, rooms, all);
         http::layers::around(all, &self.settings.http)
     }
@@ -235,8 +246,8 @@ impl App {
         upkeep.abort();
         following.abort();
         sweeping.abort();
-        let Self { store, services, gate, socketio, private_chat, log, .. } = self;
-        drop((services, gate, socketio, private_chat));
+        let Self { store, services, gate, socketio, private_chat, courier, log, .. } = self;
+        drop((services, gate, socketio, private_chat, courier));
         // The queue ends when nobody can append any more; what is in it is written first.
         let _ = tokio::time::timeout(Duration::from_secs(10), log).await;
         if let Err(error) = store.close().await {

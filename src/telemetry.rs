@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -22,6 +22,7 @@ const BATCH_ENTRIES: &str = "klatsch_log_batch_entries";
 const COMMIT_SECONDS: &str = "klatsch_log_commit_seconds";
 const SINK_OVERFLOWS: &str = "klatsch_sink_overflows_total";
 const REFUSALS: &str = "klatsch_refusals_total";
+const INSECURE: &str = "klatsch_insecure_settings";
 
 /// Variables that choose what is logged; the first one that is set wins.
 const FILTERS: [&str; 2] = ["KLATSCH_LOG", "RUST_LOG"];
@@ -109,6 +110,7 @@ fn install() -> PrometheusHandle {
         "Socket.IO connections that began, by first transport and Engine.IO generation"
     );
     describe_counter!(SOCKETIO_ENDED, "Socket.IO connections that the server ended, by reason");
+    describe_gauge!(INSECURE, "settings that let others in, 1 while they do");
     describe_counter!(RENDERINGS, "events put into a dialect's words, by dialect");
     describe_counter!(MESSAGES, "messages posted, by dialect");
     describe_histogram!(BATCH_ENTRIES, "entries that one transaction of the log wrote");
@@ -127,6 +129,11 @@ pub fn count_message(dialect: &'static str) {
 pub fn count_commit(entries: usize, took: Duration) {
     histogram!(BATCH_ENTRIES).record(entries as f64);
     histogram!(COMMIT_SECONDS).record(took);
+}
+
+/// A setting lets in who should rather stay outside, or no longer.
+pub fn set_insecure(setting: &'static str, insecure: bool) {
+    gauge!(INSECURE, "setting" => setting).set(f64::from(u8::from(insecure)));
 }
 
 /// A connection was ended because it read too slowly.
@@ -194,6 +201,7 @@ mod tests {
         count_message("test");
         count_refusal("test", "rude");
         count_overflow("test");
+        set_insecure("test", true);
         count_commit(3, Duration::from_millis(3));
         let page = Metrics::start().render();
         for line in [
@@ -201,6 +209,7 @@ mod tests {
             "klatsch_messages_total{dialect=\"test\"} 1",
             "klatsch_refusals_total{by=\"test\",code=\"rude\"} 1",
             "klatsch_sink_overflows_total{dialect=\"test\"} 1",
+            "klatsch_insecure_settings{setting=\"test\"} 1",
             "# TYPE klatsch_log_commit_seconds histogram",
             "# TYPE klatsch_log_batch_entries histogram",
         ] {

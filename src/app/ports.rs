@@ -50,6 +50,9 @@ impl App {
             let router = self.private_chat.own_port();
             ports.push(("private-chat", settings.private_chat.listen.clone(), router));
         }
+        if settings.courier.enabled {
+            ports.push(("courier", settings.courier.listen, self.courier.own_port()));
+        }
         ports
     }
 }

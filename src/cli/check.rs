@@ -13,7 +13,7 @@ use crate::settings::{Listen, Settings};
 use crate::store::Store;
 
 /// Parts that can be set and are not built yet; `serve` reads their settings and does nothing with them.
-const UNBUILT: &[&str] = &["bus", "turn", "courier", "private_chat", "members_chat", "multichat"];
+const UNBUILT: &[&str] = &["bus", "turn", "private_chat", "members_chat", "multichat"];
 
 /// Looks at everything and says what it saw.
 pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
@@ -40,7 +40,8 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
 /// Addresses by part; `null` where a part listens on the main address only, or not at all.
 fn listeners(settings: &Settings) -> Value {
     let address = |listen: Listen| listen.address().map(|address| address.to_string());
-    json!({ "http": address(settings.http.listen) })
+    let courier = settings.courier.enabled.then_some(settings.courier.listen);
+    json!({ "http": address(settings.http.listen), "courier": courier.and_then(address) })
 }
 
 /// Opens the database, if there is one to open.

@@ -3,6 +3,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod courier;
 pub mod members_chat;
 pub mod multichat;
 pub mod neo;

@@ -53,6 +53,9 @@ pub struct CourierSettings {
     pub trust_user_id: TrustUserId,
     /// With `trust_user_id = "always"`: peers whose bare number is believed; empty = any.
     pub trusted_networks: Networks,
+    /// Origins of pages that may connect; empty = all, which is unwise with `trust_user_id =
+    /// "always"`.
+    pub allowed_origins: Vec<WebAddress>,
     /// Seconds a client has to say who it is.
     pub auth_timeout: Seconds,
     /// Largest frame, in bytes.
@@ -74,6 +77,7 @@ impl Default for CourierSettings {
             listen: Listen::everywhere(3128),
             trust_user_id: TrustUserId::Local,
             trusted_networks: Networks::default(),
+            allowed_origins: Vec::new(),
             auth_timeout: Seconds::new(120),
             max_frame_bytes: MEBIBYTE,
             backlog_aliases: true,
