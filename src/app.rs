@@ -4,9 +4,11 @@
 
 mod ports;
 mod raw;
+mod relay;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,7 +25,7 @@ use crate::dialect::neo::{self, NeoManners};
 use crate::dialect::private_chat::PrivateChat;
 use crate::domain::Dialect;
 use crate::http::{self, Web};
-use crate::rtc::Introductions;
+use crate::rtc::{Introductions, RelayCredentials, RelayServer};
 use crate::service::{Parts, PresenceTeller, Services, Typing};
 use crate::session::{Gate, GateLimits};
 use crate::settings::{BilledDialect, Settings, SettingsError, Synchronous, TrustUserId};
@@ -59,6 +61,9 @@ pub enum StartError {
     /// The folder of uploaded files cannot be made or opened.
     #[error("cannot open the folder of uploaded files: {0}")]
     Files(std::io::Error),
+    /// The relay cannot be what the settings want.
+    #[error("{0}")]
+    Relay(String),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -83,6 +88,11 @@ pub struct App {
     metrics: Metrics,
     files: Files,
     log: JoinHandle<()>,
+    relay: Option<RelayServer>,
+    /// The relay's port, as clients are told.
+    relay_port: Arc<AtomicU16>,
+    /// Ends what listens beside HTTP.
+    stop: CancellationToken,
 }
 
 /// Which database, and how, as the settings say.
@@ -121,11 +131,15 @@ impl App {
             Secrets::open(&settings.data_dir, &settings.auth.token_secret, &settings.turn.secret)?;
         let files = Files::open(&settings.data_dir).await.map_err(StartError::Files)?;
         let (log, running) = Log::start(&store)?;
+        let credentials =
+            RelayCredentials::new(secrets.turn.expose(), settings.webrtc.credential_lifetime.get());
+        let usual = settings.turn.listen.address().map_or(3478, |address| address.port());
+        let relay_port = Arc::new(AtomicU16::new(usual));
         let services = Services::new(Parts {
             presence: PresenceTeller::start(store.clone()),
             typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
-            rtc: introductions(&settings, &secrets),
+            rtc: introductions(&settings, credentials.clone(), &relay_port),
             accounts: settings.auth.clone(),
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
@@ -134,7 +148,7 @@ impl App {
             store: store.clone(),
             files: files.clone(),
             log: log.charging(tariff(&settings)),
-            clock,
+            clock: clock.clone(),
         });
         // Connections that an earlier run has lost may come back for their rooms.
         let keep = Duration::from_secs(settings.multichat.resume_seconds.into());
@@ -153,6 +167,8 @@ impl App {
         );
         let courier =
             Courier::new(&gate, &settings.courier, &settings.limits, &settings.public_url);
+        let relay = relay::start(&settings, credentials, &store, &clock)?;
+        let stop = CancellationToken::new();
         let (metrics, ports, log) = (Metrics::start(), Vec::new(), running);
         let insecure = &settings.courier;
         let insecure = insecure.enabled && insecure.trust_user_id == TrustUserId::Always;
@@ -169,6 +185,9 @@ impl App {
             metrics,
             files,
             log,
+            relay,
+            relay_port,
+            stop,
         })
     }
 
@@ -237,12 +256,14 @@ impl App {
         for Port { listener, router } in std::mem::take(&mut self.ports) {
             serving.spawn(listener::serve(listener, router, limits.clone(), stop.clone()));
         }
+        let limits = ListenerSettings { diversion: self.diversion(&listener), ..limits };
         serving.spawn(listener::serve(listener, router, limits, stop));
         shutdown.cancelled().await;
         // New sessions are refused at once; the ends of those that live are spread.
         let time = Duration::from_secs(u64::from(self.settings.limits.drain_seconds));
         tokio::join!(self.socketio.drain(time), self.gate.drain());
         serving.join_all().await;
+        self.stop.cancel();
         upkeep.abort();
         following.abort();
         sweeping.abort();
@@ -270,7 +291,11 @@ pub fn tariff(settings: &Settings) -> Tariff {
     Tariff { default_price: chats.default_price.into(), billed }
 }
 
-fn introductions(settings: &Settings, secrets: &Secrets) -> Introductions {
+fn introductions(
+    settings: &Settings,
+    credentials: RelayCredentials,
+    port: &Arc<AtomicU16>,
+) -> Introductions {
     let list = |servers: &[crate::settings::IceServer]| {
         servers
             .iter()
@@ -287,9 +312,8 @@ fn introductions(settings: &Settings, secrets: &Secrets) -> Introductions {
         stun: list(&settings.webrtc.stun),
         turn: list(&settings.webrtc.turn),
         host: host.map(str::to_owned),
-        port: settings.turn.listen.address().map_or(3478, |address| address.port()),
-        secret: secrets.turn.expose().to_owned(),
-        lifetime: settings.webrtc.credential_lifetime.get(),
+        port: Arc::clone(port),
+        credentials,
     }
 }
 

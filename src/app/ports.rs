@@ -25,20 +25,26 @@ pub struct Address {
     pub part: &'static str,
     /// Where, with the port that was taken.
     pub address: SocketAddr,
+    /// The same as clients write it.
+    pub url: String,
 }
 
 impl App {
-    /// Opens the ports that dialects have for themselves, and tells where; port 0 takes a free
-    /// one.
+    /// Opens the ports that dialects and the relay have for themselves, and tells where;
+    /// port 0 takes a free one.
     pub async fn open_ports(&mut self) -> Result<Vec<Address>, StartError> {
         let mut open = Vec::new();
         for (part, listen, router) in self.own_ports() {
             let Some(address) = listen.address() else { continue };
             let refused = |source| StartError::Listen { address, source };
             let listener = TcpListener::bind(address).await.map_err(refused)?;
-            open.push(Address { part, address: listener.local_addr().map_err(refused)? });
+            let address = listener.local_addr().map_err(refused)?;
+            open.push(Address { part, address, url: format!("ws://{address}") });
             let router = layers::around(router, &self.settings.http);
             self.ports.push(Port { listener, router });
+        }
+        if let Some(address) = self.listen_for_relay().await? {
+            open.push(Address { part: "turn", address, url: format!("turn:{address}") });
         }
         Ok(open)
     }

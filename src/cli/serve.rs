@@ -24,8 +24,8 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
     let listener = app.listen().await?;
     let address = listener.local_addr()?;
     print(&json!({ "part": "http", "address": address, "url": format!("http://{address}") }))?;
-    for Address { part, address } in app.open_ports().await? {
-        print(&json!({ "part": part, "address": address, "url": format!("ws://{address}") }))?;
+    for Address { part, address, url } in app.open_ports().await? {
+        print(&json!({ "part": part, "address": address, "url": url }))?;
     }
     app.serve(listener, shutdown).await;
     tracing::info!("stopped");

@@ -1,9 +1,9 @@
-//! Where STUN and TURN servers are, and passwords that expire.
+//! Where STUN and TURN servers are, as clients are told.
 
-use data_encoding::BASE64;
-use hmac::{Hmac, KeyInit, Mac};
-use sha1::Sha1;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
+use super::RelayCredentials;
 use crate::domain::{IceServer, Principal, Timestamp};
 
 /// What clients are told about STUN and TURN.
@@ -15,12 +15,10 @@ pub struct Introductions {
     pub turn: Vec<IceServer>,
     /// The name or address of this server, if the operator has said it.
     pub host: Option<String>,
-    /// The port of the STUN and TURN server of this host.
-    pub port: u16,
-    /// The secret that the TURN server knows as well.
-    pub secret: String,
-    /// For how many seconds a password opens new allocations.
-    pub lifetime: i64,
+    /// The port of the STUN and TURN server of this host, known once it listens.
+    pub port: Arc<AtomicU16>,
+    /// Makes the names and passwords that the relay takes.
+    pub credentials: RelayCredentials,
 }
 
 impl std::fmt::Debug for Introductions {
@@ -31,19 +29,9 @@ impl std::fmt::Debug for Introductions {
 }
 
 impl Introductions {
-    /// A user name `<expiry>:u<user id>` or `<expiry>:d<device id>` and the password that
-    /// goes with it: base64 of the HMAC-SHA1 of the name, the usual shared-secret scheme.
+    /// A name and the password that goes with it.
     pub fn credentials(&self, principal: Principal, now: Timestamp) -> (String, String) {
-        let expiry = now.secs() + self.lifetime;
-        let username = match principal {
-            Principal::User(id) => format!("{expiry}:u{id}"),
-            Principal::Device(id) => format!("{expiry}:d{id}"),
-        };
-        let mut mac = Hmac::<Sha1>::new_from_slice(self.secret.as_bytes())
-            .expect("HMAC takes keys of every length");
-        mac.update(username.as_bytes());
-        let password = BASE64.encode(&mac.finalize().into_bytes());
-        (username, password)
+        self.credentials.make(principal, now)
     }
 
     /// The STUN servers; `asked` is what the client itself called us.
@@ -63,7 +51,11 @@ impl Introductions {
         let host = self.host.as_deref().or(asked).map_or("localhost", without_port);
         let is_address = host.parse::<std::net::IpAddr>().is_ok();
         let (domain, ip) = if is_address { ("", host) } else { (host, "") };
-        vec![IceServer { domain: domain.to_owned(), ip: ip.to_owned(), port: self.port }]
+        vec![IceServer {
+            domain: domain.to_owned(),
+            ip: ip.to_owned(),
+            port: self.port.load(Ordering::Relaxed),
+        }]
     }
 }
 
@@ -81,29 +73,15 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{DeviceId, UserId};
 
     fn introductions() -> Introductions {
         Introductions {
             stun: Vec::new(),
             turn: Vec::new(),
             host: None,
-            port: 3478,
-            secret: "north".to_owned(),
-            lifetime: 86_400,
+            port: Arc::new(3478.into()),
+            credentials: RelayCredentials::new("north", 86_400),
         }
-    }
-
-    #[test]
-    fn passwords_are_those_of_the_shared_secret_scheme() {
-        let now = Timestamp::from_secs(1_539_248_580);
-        let user = introductions().credentials(Principal::User(UserId::new(4)), now);
-        // As `openssl dgst -sha1 -hmac north -binary | base64` has it.
-        assert_eq!(user.0, "1539334980:u4");
-        assert_eq!(user.1, "oxR1ODqMWW6upJoH82Y0ew/O1II=");
-        let device = introductions().credentials(Principal::Device(DeviceId::new(4)), now);
-        assert_eq!(device.0, "1539334980:d4");
-        assert_ne!(device.1, user.1);
     }
 
     #[test]

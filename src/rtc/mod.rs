@@ -1,5 +1,26 @@
-//! Calls: what parties need to find each other, and to be relayed where they cannot.
+//! Calls: what parties need to find each other, and a relay where they cannot.
+//!
+//! The TURN library is driven datagram by datagram and never runs a server of its own: that
+//! one remembers every stranger for ever, has no quota and ends calls with their credentials.
 
+mod credentials;
+mod exchange;
+mod front;
 mod introductions;
+mod ledger;
+mod nonce;
+mod reach;
+mod server;
+mod sockets;
+mod strangers;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod traffic;
+mod udp;
 
+pub use credentials::RelayCredentials;
 pub use introductions::Introductions;
+pub use server::{
+    RelayAccounts, RelayLimits, RelayServer, RelayStreams, RelayUnavailable, RelayWay,
+};

@@ -1,6 +1,6 @@
 //! Calls: what clients are told about STUN and TURN, and the server's own.
 
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 
 use serde::de::{Deserializer, Error as _, Unexpected};
 use serde::{Deserialize, Serialize};
@@ -123,8 +123,20 @@ pub struct TurnSettings {
     pub public_host: String,
     /// Where relayed datagrams go.
     pub relay: RelayMode,
+    /// With `relay = "udp"`: the address that sockets are bound to; empty = that of `listen`.
+    pub relay_bind: String,
+    /// With `relay = "udp"`: the address of this machine that clients are told; empty = `relay_bind`.
+    pub relay_address: String,
+    /// With `relay = "udp"`: the first and the last port of relays.
+    pub relay_ports: [NonZeroU16; 2],
     /// Allocations one account may hold.
     pub allocations_per_account: NonZeroUsize,
+    /// Allocations of all accounts.
+    pub allocations: NonZeroUsize,
+    /// Bytes a second that one allocation relays, both ways together.
+    pub bytes_per_second: NonZeroU32,
+    /// Whether clients reach the relay over the main listener's port as well, by TCP.
+    pub over_http_port: bool,
 }
 
 impl Default for TurnSettings {
@@ -134,7 +146,13 @@ impl Default for TurnSettings {
             secret: Secret::default(),
             public_host: String::new(),
             relay: RelayMode::Internal,
+            relay_bind: String::new(),
+            relay_address: String::new(),
+            relay_ports: const { [NonZeroU16::new(49_152).unwrap(), NonZeroU16::new(65_535).unwrap()] },
             allocations_per_account: const { NonZeroUsize::new(64).unwrap() },
+            allocations: const { NonZeroUsize::new(10_000).unwrap() },
+            bytes_per_second: const { NonZeroU32::new(2_500_000).unwrap() },
+            over_http_port: true,
         }
     }
 }

@@ -31,6 +31,7 @@ mod openings;
 mod operator;
 mod parked;
 mod receipts;
+mod relaying;
 mod rooms;
 mod rows;
 mod schema;

@@ -15,10 +15,26 @@ use http::{Request, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::wire::{Io, Wire};
+
+/// Takes connections that speak something else than HTTP, by their first byte.
+#[derive(Clone)]
+pub struct Diversion {
+    /// Whether a connection that begins with this byte is taken.
+    pub fits: fn(u8) -> bool,
+    /// Takes it.
+    pub take: Arc<dyn Fn(TcpStream, SocketAddr) + Send + Sync>,
+}
+
+impl std::fmt::Debug for Diversion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Diversion").finish_non_exhaustive()
+    }
+}
 
 /// How connections are treated.
 #[derive(Clone, Debug)]
@@ -29,6 +45,8 @@ pub struct ListenerSettings {
     pub head_timeout: Duration,
     /// How many connections may be open; further ones are answered 503.
     pub max_connections: usize,
+    /// Who takes what is not HTTP.
+    pub diversion: Option<Diversion>,
 }
 
 impl Default for ListenerSettings {
@@ -37,6 +55,7 @@ impl Default for ListenerSettings {
             user_timeout: Duration::from_mins(1),
             head_timeout: Duration::from_mins(1),
             max_connections: 100_000,
+            diversion: None,
         }
     }
 }
@@ -88,6 +107,16 @@ struct Server {
 
 /// One connection, up to its end or its upgrade.
 async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
+    if let Some(Diversion { fits, take }) = &server.settings.diversion {
+        let mut first = [0];
+        let looked = timeout(server.settings.head_timeout, stream.peek(&mut first));
+        match server.shutdown.run_until_cancelled(looked).await {
+            Some(Ok(Ok(1))) if fits(first[0]) => return take(stream, address),
+            Some(Ok(Ok(1))) => {}
+            // It said nothing, or has gone.
+            _ => return,
+        }
+    }
     let is_full = server.open.len() >= server.settings.max_connections;
     let io = Io::new(stream, server.settings.user_timeout).counted(server.open.token());
     let peer = Peer { address, wire: io.wire() };

@@ -10,7 +10,7 @@ use klatsch::clock::Clock;
 use klatsch::domain::{CircleChange, ConversationChange, Event, Party, Timestamp, Topic, UserId};
 use klatsch::http::{self, Web, layers};
 use klatsch::hub::{ConnectionId, Delivery, Listener};
-use klatsch::rtc::Introductions;
+use klatsch::rtc::{Introductions, RelayCredentials};
 use klatsch::service::{Parts, PresenceTeller, Services, Typing};
 use klatsch::settings::Settings;
 use klatsch::store::log::Log;
@@ -72,9 +72,8 @@ impl House {
                 stun: Vec::new(),
                 turn: Vec::new(),
                 host: None,
-                port: 3478,
-                secret: "secret".to_owned(),
-                lifetime: 86_400,
+                port: Arc::new(3478.into()),
+                credentials: RelayCredentials::new("secret", 86_400),
             },
             presence: PresenceTeller::start(store.clone()),
             typing: Typing::start(store.clone()),

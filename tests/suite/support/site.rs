@@ -30,6 +30,7 @@ impl Site {
         let site = Self { dir: tempfile::tempdir().unwrap(), variables: Vec::new() };
         site.set("HTTP__LISTEN", "127.0.0.1:0")
             .set("COURIER__LISTEN", "")
+            .set("PRIVATE_CHAT__LISTEN", "")
             .set("TURN__LISTEN", "")
             .set("NEO__EVENTS_PER_SECOND", "100000")
             .set("NEO__EVENTS_BURST", "100000")

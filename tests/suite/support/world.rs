@@ -53,6 +53,7 @@ impl World {
         settings.http.listen = serde_json::from_value(json!("127.0.0.1:0")).unwrap();
         settings.courier.listen = serde_json::from_value(json!("127.0.0.1:0")).unwrap();
         settings.private_chat.listen = serde_json::from_value(json!("127.0.0.1:0")).unwrap();
+        settings.turn.listen = serde_json::from_value(json!("127.0.0.1:0")).unwrap();
         settings.limits.drain_seconds = 0;
         set(&mut settings);
         let mut app = App::start(settings).await.unwrap();

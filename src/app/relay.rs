@@ -1,0 +1,139 @@
+//! The embedded STUN and TURN server: which one the settings want, and where it listens.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+
+use super::{App, StartError};
+use crate::clock::Clock;
+use crate::domain::{Principal, Timestamp};
+use crate::rtc::{
+    RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayUnavailable, RelayWay,
+};
+use crate::settings::{RelayMode, Settings, TurnSettings};
+use crate::store::Store;
+use crate::transport::listener::Diversion;
+
+/// Addresses one allocation may talk to.
+const PEERS: usize = 64;
+/// How often a free port is looked for that both UDP and TCP have.
+const TRIES: usize = 20;
+
+/// What the relay asks about accounts.
+struct Accounts {
+    store: Store,
+    clock: Clock,
+}
+
+impl RelayAccounts for Accounts {
+    fn relayed_since(
+        &self,
+        principals: Vec<Principal>,
+    ) -> BoxFuture<'_, Result<HashMap<Principal, Timestamp>, RelayUnavailable>> {
+        Box::pin(async move {
+            self.store.relayed_since(&principals).await.map_err(|error| {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the relay cannot look up accounts");
+                RelayUnavailable
+            })
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// The relay that the settings want, if this process is to have one.
+pub(super) fn start(
+    settings: &Settings,
+    credentials: RelayCredentials,
+    store: &Store,
+    clock: &Clock,
+) -> Result<Option<RelayServer>, StartError> {
+    let turn = &settings.turn;
+    let Some(listen) = turn.listen.address() else { return Ok(None) };
+    let (way, total) = match turn.relay {
+        RelayMode::External => return Ok(None),
+        RelayMode::Internal => (RelayWay::Internal, turn.allocations.get()),
+        RelayMode::Off => (RelayWay::Nowhere, 0),
+        RelayMode::Udp => (sockets(turn, listen.ip())?, turn.allocations.get()),
+    };
+    let limits = RelayLimits {
+        per_account: turn.allocations_per_account.get(),
+        total,
+        peers: PEERS,
+        bandwidth: turn.bytes_per_second,
+    };
+    let accounts = Arc::new(Accounts { store: store.clone(), clock: clock.clone() });
+    Ok(Some(RelayServer::start(credentials, way, limits, accounts)))
+}
+
+fn sockets(turn: &TurnSettings, listen: IpAddr) -> Result<RelayWay, StartError> {
+    let address = |key, text: &str| -> Result<Option<IpAddr>, StartError> {
+        let wrong = || StartError::Relay(format!("{key} must be an IP address, not {text:?}"));
+        if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| wrong()) }
+    };
+    let bind = address("turn.relay_bind", &turn.relay_bind)?.unwrap_or(listen);
+    let advertise = address("turn.relay_address", &turn.relay_address)?;
+    if bind.is_unspecified() && advertise.is_none() {
+        let text =
+            "turn.relay = \"udp\" needs turn.relay_address: clients must be told where relays are";
+        return Err(StartError::Relay(text.to_owned()));
+    }
+    let [first, last] = turn.relay_ports.map(std::num::NonZeroU16::get);
+    if first > last {
+        let text = "turn.relay_ports must be two ports, the lower one first";
+        return Err(StartError::Relay(text.to_owned()));
+    }
+    Ok(RelayWay::Sockets { bind, advertise, ports: first..=last })
+}
+
+impl App {
+    /// Lets the relay listen, by UDP and TCP on one port.
+    pub(super) async fn listen_for_relay(&self) -> Result<Option<SocketAddr>, StartError> {
+        let (Some(relay), Some(address)) = (&self.relay, self.settings.turn.listen.address())
+        else {
+            return Ok(None);
+        };
+        let failed = |source| StartError::Listen { address, source };
+        // A port that is free for one need not be free for the other.
+        let tries = if address.port() == 0 { TRIES } else { 1 };
+        let mut last = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        for _ in 0..tries {
+            let attempt = self.stop.child_token();
+            let local = relay.listen_udp(address, &attempt).map_err(failed)?;
+            match relay.listen_tcp(local, &attempt).await {
+                Ok(_) => {
+                    self.relay_port.store(local.port(), Ordering::Relaxed);
+                    return Ok(Some(local));
+                }
+                Err(error) => last = error,
+            }
+            attempt.cancel();
+        }
+        Err(failed(last))
+    }
+
+    /// Takes clients of the relay that come in on the main port.
+    pub(super) fn diversion(&self, http: &TcpListener) -> Option<Diversion> {
+        let relay = self.relay.as_ref().filter(|_| self.settings.turn.over_http_port)?;
+        let streams = relay.streams(http.local_addr().ok()?);
+        let stop = self.stop.clone();
+        Some(Diversion {
+            // STUN's types begin so; HTTP begins with a capital letter.
+            fits: |first| first <= 3,
+            take: Arc::new(move |stream, peer| {
+                let _ = stream.set_nodelay(true);
+                let (streams, stop) = (streams.clone(), stop.clone());
+                tokio::spawn(async move {
+                    stop.run_until_cancelled(streams.converse(stream, peer)).await;
+                });
+            }),
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! Who holds which allocations, over all listeners.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+
+use parking_lot::Mutex;
+
+use super::credentials::Claim;
+use crate::domain::Principal;
+
+/// One client of one listener, as the ledger names it.
+pub(super) type Place = (LineId, SocketAddr);
+
+/// One listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct LineId(pub(super) usize);
+
+/// How much may be held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) per_account: usize,
+    pub(super) total: usize,
+    pub(super) peers: usize,
+}
+
+/// Why nothing more may be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    Account,
+    Total,
+}
+
+#[derive(Debug)]
+struct Held {
+    claim: Claim,
+    peers: HashSet<IpAddr>,
+}
+
+/// The allocations that exist, or are about to.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    bounds: Bounds,
+    held: Mutex<HashMap<Place, Held>>,
+}
+
+impl Ledger {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, held: Mutex::default() }
+    }
+
+    /// Whose allocation it is.
+    pub(super) fn holder(&self, place: Place) -> Option<Principal> {
+        self.held.lock().get(&place).map(|held| held.claim.principal)
+    }
+
+    /// Enters an allocation that is about to be made, if another one is allowed.
+    pub(super) fn enter(&self, place: Place, claim: Claim) -> Result<(), Exceeded> {
+        let mut held = self.held.lock();
+        let own = held.values().filter(|held| held.claim.principal == claim.principal).count();
+        if own >= self.bounds.per_account {
+            return Err(Exceeded::Account);
+        }
+        if held.len() >= self.bounds.total {
+            return Err(Exceeded::Total);
+        }
+        held.insert(place, Held { claim, peers: HashSet::new() });
+        Ok(())
+    }
+
+    /// An allocation has ended, or was not made after all.
+    pub(super) fn strike(&self, place: Place) -> bool {
+        self.held.lock().remove(&place).is_some()
+    }
+
+    /// Notes whom an allocation talks to, if it may talk to so many.
+    pub(super) fn add_peers(&self, place: Place, peers: &[SocketAddr]) -> bool {
+        let mut held = self.held.lock();
+        let Some(held) = held.get_mut(&place) else { return false };
+        let new: HashSet<_> =
+            peers.iter().map(SocketAddr::ip).filter(|ip| !held.peers.contains(ip)).collect();
+        if held.peers.len() + new.len() > self.bounds.peers {
+            return false;
+        }
+        held.peers.extend(new);
+        true
+    }
+
+    /// Everybody who holds something.
+    pub(super) fn principals(&self) -> Vec<Principal> {
+        let held = self.held.lock();
+        let all: HashSet<_> = held.values().map(|held| held.claim.principal).collect();
+        all.into_iter().collect()
+    }
+
+    /// The places whose holder and claim satisfy this.
+    pub(super) fn places(&self, wanted: impl Fn(&Claim) -> bool) -> Vec<Place> {
+        let held = self.held.lock();
+        held.iter().filter(|(_, held)| wanted(&held.claim)).map(|(place, _)| *place).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Timestamp, UserId};
+
+    fn claim(user: i64) -> Claim {
+        let principal = Principal::User(UserId::new(user));
+        Claim { principal, expires: Timestamp::from_secs(9), made: Timestamp::from_secs(1) }
+    }
+
+    fn place(port: u16) -> Place {
+        (LineId(0), SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    #[test]
+    fn an_account_and_all_together_hold_so_many() {
+        let ledger = Ledger::new(Bounds { per_account: 2, total: 3, peers: 2 });
+        assert_eq!(ledger.enter(place(1), claim(1)), Ok(()));
+        assert_eq!(ledger.enter(place(2), claim(1)), Ok(()));
+        assert_eq!(ledger.enter(place(3), claim(1)), Err(Exceeded::Account));
+        assert_eq!(ledger.enter(place(3), claim(2)), Ok(()));
+        assert_eq!(ledger.enter(place(4), claim(3)), Err(Exceeded::Total));
+        assert!(ledger.strike(place(1)));
+        assert_eq!(ledger.enter(place(4), claim(1)), Ok(()));
+        assert_eq!(ledger.holder(place(3)), Some(claim(2).principal));
+        assert_eq!(ledger.holder(place(1)), None);
+        let peer = |n| SocketAddr::from(([10, 0, 0, n], 1));
+        assert!(ledger.add_peers(place(2), &[peer(1), peer(2)]));
+        assert!(ledger.add_peers(place(2), &[peer(2)]));
+        assert!(!ledger.add_peers(place(2), &[peer(3)]));
+    }
+}

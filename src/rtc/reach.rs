@@ -1,0 +1,79 @@
+//! Whom a relay with sockets of its own may talk to: never this machine, never its networks.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix))
+}
+
+const fn v6(first: u16, second: u16, prefix: u8) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix))
+}
+
+/// Networks that are nobody's on the Internet, or the operator's own; 169.254.169.254, where
+/// clouds keep their secrets, is in one of them.
+const CLOSED: [IpNet; 20] = [
+    v4(0, 0, 0, 0, 8),
+    v4(10, 0, 0, 0, 8),
+    v4(100, 64, 0, 0, 10),
+    v4(127, 0, 0, 0, 8),
+    v4(169, 254, 0, 0, 16),
+    v4(172, 16, 0, 0, 12),
+    v4(192, 0, 0, 0, 24),
+    v4(192, 0, 2, 0, 24),
+    v4(192, 168, 0, 0, 16),
+    v4(198, 18, 0, 0, 15),
+    v4(198, 51, 100, 0, 24),
+    v4(203, 0, 113, 0, 24),
+    v4(224, 0, 0, 0, 4),
+    v4(240, 0, 0, 0, 4),
+    v6(0, 0, 8),
+    v6(0x64, 0xff9b, 32),
+    v6(0x2001, 0xdb8, 32),
+    v6(0xfc00, 0, 7),
+    v6(0xfe80, 0, 10),
+    v6(0xff00, 0, 8),
+];
+
+/// Whether an address may be talked to from a relay's socket.
+pub(super) fn is_open(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    !CLOSED.iter().any(|network| network.contains(&address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_own_networks_are_closed() {
+        let closed = [
+            "0.0.0.0",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "224.0.0.1",
+            "239.255.255.250",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "64:ff9b::7f00:1",
+        ];
+        for address in closed {
+            assert!(!is_open(address.parse().unwrap()), "{address}");
+        }
+        for address in ["8.8.8.8", "172.32.0.1", "2606:4700::1", "100.63.0.1"] {
+            assert!(is_open(address.parse().unwrap()), "{address}");
+        }
+    }
+}

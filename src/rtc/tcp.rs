@@ -1,0 +1,216 @@
+//! TURN over TCP: frames in a stream (RFC 5766, 2.1 and 11.5), many streams as one `Conn`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use webrtc_util::{Conn, Error};
+
+use super::traffic;
+
+/// How long a client may take to its first byte.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// How long a client may be silent afterwards.
+const SILENCE: Duration = Duration::from_mins(15);
+/// How long a client may take nothing of what it is sent.
+const STUCK: Duration = Duration::from_secs(30);
+/// Frames that may wait for one client.
+const WAITING: usize = 512;
+/// The largest frame.
+const LARGEST: usize = 1500;
+
+/// All streams of one listener.
+#[derive(Debug)]
+pub(super) struct TcpLine {
+    local: SocketAddr,
+    most: usize,
+    streams: Mutex<HashMap<SocketAddr, mpsc::Sender<Bytes>>>,
+}
+
+impl TcpLine {
+    /// A line on this address with at most so many streams.
+    pub(super) fn new(local: SocketAddr, most: usize) -> Self {
+        Self { local, most, streams: Mutex::default() }
+    }
+
+    /// Takes a stream in, unless there are too many.
+    fn add(&self, peer: SocketAddr) -> Option<mpsc::Receiver<Bytes>> {
+        let mut streams = self.streams.lock();
+        if streams.len() >= self.most {
+            return None;
+        }
+        let (sender, waiting) = mpsc::channel(WAITING);
+        streams.insert(peer, sender);
+        Some(waiting)
+    }
+
+    /// Reads frames until the client leaves or speaks nonsense; `take` is given each.
+    pub(super) async fn converse<S: AsyncRead + AsyncWrite + Send + 'static>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        take: impl Fn(Vec<u8>) -> BoxFuture<'static, ()> + Send,
+    ) {
+        let Some(waiting) = self.add(peer) else {
+            return traffic::drop("connections");
+        };
+        let (mut reading, writing) = tokio::io::split(stream);
+        let writer = tokio::spawn(write(writing, waiting));
+        let mut bytes = BytesMut::with_capacity(4096);
+        let mut patience = FIRST_BYTE;
+        'open: loop {
+            match timeout(patience, reading.read_buf(&mut bytes)).await {
+                Ok(Ok(1..)) => patience = SILENCE,
+                _ => break,
+            }
+            loop {
+                match next_frame(&mut bytes) {
+                    Ok(Some(frame)) => take(frame).await,
+                    Ok(None) => break,
+                    Err(Nonsense) => break 'open traffic::drop("noise"),
+                }
+            }
+        }
+        self.streams.lock().remove(&peer);
+        writer.abort();
+    }
+}
+
+/// What no client of this protocol sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Nonsense;
+
+/// The next whole frame, without its padding.
+fn next_frame(bytes: &mut BytesMut) -> Result<Option<Vec<u8>>, Nonsense> {
+    let Some(first) = bytes.first() else { return Ok(None) };
+    if *first >= 0x80 {
+        return Err(Nonsense);
+    }
+    if bytes.len() < 4 {
+        return Ok(None);
+    }
+    let said = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+    let is_channel_data = bytes[0] & 0xc0 == 0x40;
+    let len = if is_channel_data { 4 + said } else { 20 + said };
+    let padded = if is_channel_data { len.next_multiple_of(4) } else { len };
+    if padded > LARGEST + 4 {
+        return Err(Nonsense);
+    }
+    if bytes.len() < padded {
+        return Ok(None);
+    }
+    let frame = bytes[..len].to_vec();
+    bytes.advance(padded);
+    Ok(Some(frame))
+}
+
+/// Writes what waits, as much as there is at a time.
+async fn write<S: AsyncWrite>(mut stream: WriteHalf<S>, mut waiting: mpsc::Receiver<Bytes>) {
+    let mut frames = Vec::new();
+    while waiting.recv_many(&mut frames, 64).await > 0 {
+        let together: Vec<u8> = frames.drain(..).flatten().collect();
+        match timeout(STUCK, stream.write_all(&together)).await {
+            Ok(Ok(())) => {}
+            _ => return,
+        }
+    }
+}
+
+#[async_trait]
+impl Conn for TcpLine {
+    async fn connect(&self, _: SocketAddr) -> Result<(), Error> {
+        Err(unsupported())
+    }
+
+    async fn recv(&self, _: &mut [u8]) -> Result<usize, Error> {
+        Err(unsupported())
+    }
+
+    async fn recv_from(&self, _: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        Err(unsupported())
+    }
+
+    async fn send(&self, _: &[u8]) -> Result<usize, Error> {
+        Err(unsupported())
+    }
+
+    /// Never waits: what a slow client does not take is dropped, as a network does.
+    async fn send_to(&self, frame: &[u8], target: SocketAddr) -> Result<usize, Error> {
+        let mut padded = frame.to_vec();
+        if frame.first().is_some_and(|first| first & 0xc0 == 0x40) {
+            padded.resize(frame.len().next_multiple_of(4), 0);
+        }
+        let stream = self.streams.lock().get(&target).cloned();
+        match stream.map(|stream| stream.try_send(padded.into())) {
+            Some(Ok(())) => {}
+            Some(Err(_)) => traffic::drop("queue"),
+            None => traffic::drop("gone"),
+        }
+        Ok(frame.len())
+    }
+
+    fn local_addr(&self) -> Result<SocketAddr, Error> {
+        Ok(self.local)
+    }
+
+    fn remote_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// All allocations share the line: the end of one is not its end.
+    async fn close(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
+        self
+    }
+}
+
+fn unsupported() -> Error {
+    std::io::Error::from(std::io::ErrorKind::Unsupported).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn frames_are_found_however_they_are_cut() {
+        let stun = [&[0, 1, 0, 4][..], &[7; 16], &[1, 2, 3, 4]].concat();
+        let data = [&[0x40, 1, 0, 5][..], &[9; 5]].concat();
+        let stream = [&stun[..], &data, &[0; 3], &stun].concat();
+        for cut in 1..stream.len() {
+            let mut bytes = BytesMut::new();
+            let mut found = Vec::new();
+            for piece in stream.chunks(cut) {
+                bytes.extend_from_slice(piece);
+                while let Some(frame) = next_frame(&mut bytes).unwrap() {
+                    found.push(frame);
+                }
+            }
+            assert_eq!(found, [stun.clone(), data.clone(), stun.clone()], "{cut}");
+        }
+        assert_eq!(next_frame(&mut BytesMut::from(&b"\x80abc"[..])), Err(Nonsense));
+        assert_eq!(next_frame(&mut BytesMut::from(&b"\x00\x01\xff\xff"[..])), Err(Nonsense));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
+            let mut bytes = BytesMut::from(&bytes[..]);
+            while let Ok(Some(frame)) = next_frame(&mut bytes) {
+                prop_assert!(frame.len() <= LARGEST + 4);
+            }
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! The relay from outside: datagrams over real sockets, and the library's own client.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use stun::agent::TransactionId;
+use stun::attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
+use stun::error_code::ErrorCodeAttribute;
+use stun::integrity::MessageIntegrity;
+use stun::message::{
+    CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, Getter, METHOD_ALLOCATE, METHOD_CREATE_PERMISSION,
+    METHOD_REFRESH, Message, MessageType, Method, Setter,
+};
+use stun::textattrs::{Nonce, Realm, TextAttribute, Username};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use turn::auth::generate_auth_key;
+use turn::client::{Client, ClientConfig};
+use turn::proto::PROTO_UDP;
+use turn::proto::lifetime::Lifetime;
+use turn::proto::peeraddr::PeerAddress;
+use turn::proto::relayaddr::RelayedAddress;
+use turn::proto::reqtrans::RequestedTransport;
+use webrtc_util::Conn;
+
+use super::*;
+use crate::domain::{Principal, Timestamp, UserId};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const REALM: &str = "klatsch";
+const ANN: Principal = Principal::User(UserId::new(1));
+const BOB: Principal = Principal::User(UserId::new(2));
+
+/// Accounts as the tests want them.
+#[derive(Default)]
+struct People {
+    since: Mutex<HashMap<Principal, Timestamp>>,
+    now: Mutex<i64>,
+}
+
+impl RelayAccounts for People {
+    fn relayed_since(
+        &self,
+        principals: Vec<Principal>,
+    ) -> BoxFuture<'_, Result<HashMap<Principal, Timestamp>, RelayUnavailable>> {
+        let since = self.since.lock();
+        let found = principals.into_iter().filter_map(|one| Some((one, *since.get(&one)?)));
+        let found = found.collect();
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(*self.now.lock())
+    }
+}
+
+struct Relay {
+    address: SocketAddr,
+    people: Arc<People>,
+    credentials: RelayCredentials,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Relay {
+    async fn open() -> Self {
+        Self::with(|_| {}, RelayWay::Internal).await
+    }
+
+    async fn with(set: impl FnOnce(&mut RelayLimits), way: RelayWay) -> Self {
+        let people = Arc::new(People::default());
+        *people.now.lock() = 1_000_000;
+        people.since.lock().insert(ANN, Timestamp::from_secs(0));
+        people.since.lock().insert(BOB, Timestamp::from_secs(0));
+        let credentials = RelayCredentials::new("north", 86_400);
+        let bandwidth = NonZeroU32::new(100_000_000).unwrap();
+        let mut limits = RelayLimits { per_account: 64, total: 1000, peers: 64, bandwidth };
+        set(&mut limits);
+        let accounts = Arc::clone(&people) as Arc<dyn RelayAccounts>;
+        let server = RelayServer::start(credentials.clone(), way, limits, accounts);
+        let stop = CancellationToken::new();
+        let here = "127.0.0.1:0".parse().unwrap();
+        let address = server.listen_udp(here, &stop).unwrap();
+        server.listen_tcp(address, &stop).await.unwrap();
+        Self { address, people, credentials, _stop: stop.drop_guard() }
+    }
+
+    fn credentials(&self, who: Principal) -> (String, String) {
+        self.credentials.make(who, self.people.now())
+    }
+
+    /// The library's own client, with an allocation.
+    async fn client(&self, who: Principal) -> (Client, impl Conn + use<>) {
+        let (username, password) = self.credentials(who);
+        let config = ClientConfig {
+            stun_serv_addr: self.address.to_string(),
+            turn_serv_addr: self.address.to_string(),
+            username,
+            password,
+            realm: String::new(),
+            software: String::new(),
+            rto_in_ms: 0,
+            conn: Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap()),
+            vnet: None,
+        };
+        let client = Client::new(config).await.unwrap();
+        client.listen().await.unwrap();
+        let relay = client.allocate().await.unwrap();
+        (client, relay)
+    }
+
+    /// A client that writes each message itself.
+    async fn peer(&self, who: Principal) -> Peer {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(self.address).await.unwrap();
+        let (username, password) = self.credentials(who);
+        Peer { socket, username, password, nonce: String::new() }
+    }
+}
+
+struct Peer {
+    socket: UdpSocket,
+    username: String,
+    password: String,
+    nonce: String,
+}
+
+impl Peer {
+    fn request(&self, method: Method, extra: Vec<Box<dyn Setter>>) -> Vec<u8> {
+        let mut setters: Vec<Box<dyn Setter>> =
+            vec![Box::new(TransactionId::new()), Box::new(MessageType::new(method, CLASS_REQUEST))];
+        setters.extend(extra);
+        setters.push(Box::new(Username::new(ATTR_USERNAME, self.username.clone())));
+        setters.push(Box::new(Realm::new(ATTR_REALM, REALM.to_owned())));
+        setters.push(Box::new(Nonce::new(ATTR_NONCE, self.nonce.clone())));
+        let key = generate_auth_key(&self.username, REALM, &self.password);
+        setters.push(Box::new(MessageIntegrity(key)));
+        let mut message = Message::new();
+        message.build(&setters).unwrap();
+        message.raw
+    }
+
+    async fn ask(&mut self, method: Method, extra: Vec<Box<dyn Setter>>) -> Message {
+        let request = self.request(method, extra);
+        self.socket.send(&request).await.unwrap();
+        let answer = self.read().await;
+        if let Ok(nonce) = TextAttribute::get_from_as(&answer, ATTR_NONCE) {
+            self.nonce = nonce.text;
+        }
+        answer
+    }
+
+    async fn read(&self) -> Message {
+        let mut bytes = [0; 2048];
+        let len = timeout(DEADLINE, self.socket.recv(&mut bytes)).await.unwrap().unwrap();
+        let mut answer = Message { raw: bytes[..len].to_vec(), ..Message::default() };
+        answer.decode().unwrap();
+        answer
+    }
+
+    async fn allocate(&mut self) -> u16 {
+        let transport = || -> Vec<Box<dyn Setter>> {
+            vec![Box::new(RequestedTransport { protocol: PROTO_UDP })]
+        };
+        let first = self.ask(METHOD_ALLOCATE, transport()).await;
+        match code(&first) {
+            // The first one only fetches the nonce.
+            438 => code(&self.ask(METHOD_ALLOCATE, transport()).await),
+            other => other,
+        }
+    }
+
+    async fn permit(&mut self, peers: &[&str]) -> u16 {
+        let peers = peers.iter().map(|peer| -> Box<dyn Setter> {
+            let peer: SocketAddr = peer.parse().unwrap();
+            Box::new(PeerAddress { ip: peer.ip(), port: peer.port() })
+        });
+        code(&self.ask(METHOD_CREATE_PERMISSION, peers.collect()).await)
+    }
+
+    async fn refresh(&mut self, secs: u64) -> u16 {
+        let lifetime = Lifetime(Duration::from_secs(secs));
+        code(&self.ask(METHOD_REFRESH, vec![Box::new(lifetime)]).await)
+    }
+
+    /// Whether an answer is signed with our key.
+    fn signs(&self, answer: &Message) -> bool {
+        let key = generate_auth_key(&self.username, REALM, &self.password);
+        MessageIntegrity(key).check(&mut answer.clone()).is_ok()
+    }
+}
+
+/// The code of an error, or 0 of a success.
+fn code(answer: &Message) -> u16 {
+    if answer.typ.class == CLASS_SUCCESS_RESPONSE {
+        return 0;
+    }
+    let mut error = ErrorCodeAttribute::default();
+    error.get_from(answer).unwrap();
+    error.code.0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_clients_talk_through_their_relayed_addresses() {
+    let relay = Relay::open().await;
+    let (ann, near) = relay.client(ANN).await;
+    let (bob, far) = relay.client(BOB).await;
+    let (here, there) = (near.local_addr().unwrap(), far.local_addr().unwrap());
+    // A datagram of one's own permits the other's.
+    far.send_to(b"open", here).await.unwrap();
+    let mut bytes = [0; 100];
+    for round in 0..20_u8 {
+        near.send_to(&[round; 50], there).await.unwrap();
+        let (len, from) = timeout(DEADLINE, far.recv_from(&mut bytes)).await.unwrap().unwrap();
+        assert_eq!((&bytes[..len], from), (&[round; 50][..], here));
+        far.send_to(&[round; 60], here).await.unwrap();
+        let received = async {
+            loop {
+                let (len, from) = near.recv_from(&mut bytes).await.unwrap();
+                if &bytes[..len] != b"open" {
+                    return (len, from);
+                }
+            }
+        };
+        assert_eq!(timeout(DEADLINE, received).await.unwrap(), (60, there));
+    }
+    ann.close().await.unwrap();
+    bob.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_shows_nothing_or_something_wrong_is_asked_for_credentials() {
+    let relay = Relay::open().await;
+    let mut ann = relay.peer(ANN).await;
+    let mut bare = Message::new();
+    let kind = MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST);
+    bare.build(&[Box::new(TransactionId::new()), Box::new(kind)]).unwrap();
+    ann.socket.send(&bare.raw).await.unwrap();
+    let answer = ann.read().await;
+    assert_eq!(code(&answer), 401);
+    assert_eq!(answer.transaction_id, bare.transaction_id);
+    assert_eq!(TextAttribute::get_from_as(&answer, ATTR_REALM).unwrap().text, REALM);
+    ann.nonce = TextAttribute::get_from_as(&answer, ATTR_NONCE).unwrap().text;
+
+    let right = ann.password.clone();
+    ann.password = "wrong".to_owned();
+    assert_eq!(ann.allocate().await, 401);
+    ann.password = right;
+    for username in ["nobody", "2000000:x1", "2000000"] {
+        let known = std::mem::replace(&mut ann.username, username.to_owned());
+        ann.password = relay.credentials.password(username);
+        assert_eq!(ann.allocate().await, 401, "{username}");
+        ann.username = known;
+    }
+    ann.password = relay.credentials.password(&ann.username);
+    *relay.people.now.lock() += 3600;
+    assert_eq!(code(&ann.ask(METHOD_ALLOCATE, Vec::new()).await), 438);
+    assert_eq!(ann.allocate().await, 0);
+}
+
+#[tokio::test]
+async fn a_call_survives_its_credentials_but_no_new_one_begins_with_them() {
+    let relay = Relay::open().await;
+    let mut ann = relay.peer(ANN).await;
+    assert_eq!(ann.allocate().await, 0);
+    *relay.people.now.lock() += 86_400;
+    assert_eq!(ann.refresh(600).await, 438);
+    assert_eq!(ann.refresh(600).await, 0);
+    let mut late = relay.peer(ANN).await;
+    late.username = ann.username.clone();
+    late.password = ann.password.clone();
+    assert_eq!(late.allocate().await, 401);
+}
+
+#[tokio::test]
+async fn refusals_after_the_credentials_were_shown_are_signed() {
+    let relay = Relay::with(
+        |limits| {
+            limits.per_account = 2;
+            limits.total = 3;
+            limits.peers = 2;
+        },
+        RelayWay::Internal,
+    )
+    .await;
+    let mut ann = relay.peer(ANN).await;
+    assert_eq!(ann.refresh(600).await, 438);
+    let none = ann.ask(METHOD_REFRESH, Vec::new()).await;
+    assert_eq!((code(&none), ann.signs(&none)), (437, true));
+    assert_eq!(ann.allocate().await, 0);
+    assert_eq!(ann.allocate().await, 437);
+    // Somebody else on the same socket.
+    let (username, password) = relay.credentials(BOB);
+    let own = (ann.username.clone(), ann.password.clone());
+    (ann.username, ann.password) = (username, password);
+    let foreign = ann.ask(METHOD_REFRESH, Vec::new()).await;
+    assert_eq!((code(&foreign), ann.signs(&foreign)), (441, true));
+    (ann.username, ann.password) = own;
+    assert_eq!(ann.permit(&["203.0.113.113:2000", "203.0.113.114:2000"]).await, 0);
+    assert_eq!(ann.permit(&["203.0.113.115:2000"]).await, 508);
+    assert_eq!(ann.permit(&[]).await, 400);
+    assert_eq!(relay.peer(ANN).await.allocate().await, 0);
+    assert_eq!(relay.peer(ANN).await.allocate().await, 486);
+    let mut bob = relay.peer(BOB).await;
+    assert_eq!(bob.allocate().await, 0);
+    assert_eq!(relay.peer(BOB).await.allocate().await, 508);
+    // What is given back can be held again.
+    assert_eq!(bob.refresh(0).await, 0);
+    let again = async {
+        while relay.peer(BOB).await.allocate().await != 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_may_not_be_relayed_any_more_is_cut_off() {
+    let relay = Relay::open().await;
+    let mut ann = relay.peer(ANN).await;
+    assert_eq!(ann.allocate().await, 0);
+    let void = relay.people.now().plus_secs(1);
+    relay.people.since.lock().insert(ANN, void);
+    let ended = async {
+        while ann.refresh(600).await != 437 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(DEADLINE, ended).await.unwrap();
+    let mut again = relay.peer(ANN).await;
+    assert_eq!(again.allocate().await, 401);
+    *relay.people.now.lock() += 1;
+    assert_eq!(relay.peer(ANN).await.allocate().await, 0);
+    relay.people.since.lock().remove(&ANN);
+    assert_eq!(relay.peer(ANN).await.allocate().await, 401);
+}
+
+#[tokio::test]
+async fn a_relay_with_sockets_reaches_no_network_of_the_operator() {
+    let here = "127.0.0.1".parse().unwrap();
+    let way = RelayWay::Sockets { bind: here, advertise: None, ports: 40_000..=60_000 };
+    let relay = Relay::with(|_| {}, way).await;
+    let victim = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mut ann = relay.peer(ANN).await;
+    assert_eq!(ann.allocate().await, 0);
+    for peer in ["127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80", "224.0.0.1:80"] {
+        assert_eq!(ann.permit(&[peer]).await, 403, "{peer}");
+    }
+    // A send needs no permission to be tried: the socket itself must refuse.
+    let (client, near) = relay.client(BOB).await;
+    let _ = near.send_to(b"knock", victim.local_addr().unwrap()).await;
+    let mut bytes = [0; 16];
+    let heard = timeout(Duration::from_millis(300), victim.recv_from(&mut bytes)).await;
+    assert!(heard.is_err(), "the victim hears nothing");
+    client.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_carries_frames_and_its_allocation_ends_with_it() {
+    let relay = Relay::open().await;
+    let mut stream = TcpStream::connect(relay.address).await.unwrap();
+    let ann = relay.peer(ANN).await;
+    let mut ask = async |peer: &Peer, method, extra| {
+        stream.write_all(&peer.request(method, extra)).await.unwrap();
+        let mut head = [0; 20];
+        timeout(DEADLINE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        let mut rest = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
+        stream.read_exact(&mut rest).await.unwrap();
+        let mut answer = Message { raw: [&head[..], &rest].concat(), ..Message::default() };
+        answer.decode().unwrap();
+        answer
+    };
+    let transport =
+        || -> Vec<Box<dyn Setter>> { vec![Box::new(RequestedTransport { protocol: PROTO_UDP })] };
+    let stale = ask(&ann, METHOD_ALLOCATE, transport()).await;
+    let nonce = TextAttribute::get_from_as(&stale, ATTR_NONCE).unwrap().text;
+    let ann = Peer { nonce, ..ann };
+    let done = ask(&ann, METHOD_ALLOCATE, transport()).await;
+    assert_eq!(code(&done), 0);
+    let mut relayed = RelayedAddress::default();
+    relayed.get_from(&done).unwrap();
+    assert_eq!(relayed.ip.to_string(), "203.0.113.113");
+    drop(ask);
+    drop(stream);
+    // Nonsense ends a stream, and nothing else.
+    let mut noise = TcpStream::connect(relay.address).await.unwrap();
+    noise.write_all(b"\x80\x00\x00\x00").await.unwrap();
+    assert_eq!(timeout(DEADLINE, noise.read(&mut [0; 1])).await.unwrap().unwrap_or(0), 0);
+    assert_eq!(relay.peer(ANN).await.allocate().await, 0);
+}
+
+#[tokio::test]
+async fn strangers_cost_no_memory_and_few_answers() {
+    let relay = Relay::open().await;
+    let stranger = relay.peer(ANN).await;
+    let mut bare = Message::new();
+    let kind = MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST);
+    bare.build(&[Box::new(TransactionId::new()), Box::new(kind)]).unwrap();
+    let before = resident();
+    for round in 0..500_000 {
+        let _ = stranger.socket.try_send(&bare.raw);
+        if round % 1000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(relay.peer(BOB).await.socket.send(&bare.raw).await.unwrap(), bare.raw.len());
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes more");
+}
+
+/// Bytes this process holds.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_datagram_makes_the_front_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let front = front::Front::new(RelayCredentials::new("north", 60), |_| true);
+        let bounds = ledger::Bounds { per_account: 1, total: 1, peers: 1 };
+        let ledger = ledger::Ledger::new(bounds);
+        let place = (ledger::LineId(0), "127.0.0.1:9".parse().unwrap());
+        let now = Timestamp::from_secs(1);
+        front.judge(&bytes, place, &ledger, now);
+        // The same behind the head of a real message.
+        let mut framed = vec![0, 3];
+        framed.extend((bytes.len() as u16).to_be_bytes());
+        framed.extend([0x21, 0x12, 0xa4, 0x42]);
+        framed.extend([7; 12]);
+        framed.extend(&bytes);
+        front.judge(&framed, place, &ledger, now);
+    }
+}
