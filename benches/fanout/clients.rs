@@ -37,23 +37,24 @@ impl Crowd {
             Wire::Bare => None,
         };
         let (tell, heard) = mpsc::unbounded_channel();
-        let (speaker, speeches) = mpsc::unbounded_channel::<String>();
-        let mut speeches = Some(speeches);
+        let mut speaker = None;
         for _ in 0..size {
             let mut socket = connect(wire, address).await;
             if let Some(access) = &access {
                 access.enter(&mut socket).await;
             }
             let (mut write, read) = socket.split();
-            let speeches = speeches.take();
+            let (say, mut said) = mpsc::unbounded_channel::<String>();
             tokio::spawn(async move {
-                let mut speeches = speeches;
-                while let Some(text) = next_speech(&mut speeches).await {
-                    write.send(Message::text(text)).await.unwrap();
+                while let Some(text) = said.recv().await {
+                    // When a server is stopped its clients find out by reading.
+                    let _ = write.send(Message::text(text)).await;
                 }
             });
-            tokio::spawn(listen(read, tell.clone()));
+            tokio::spawn(listen(read, say.clone(), tell.clone()));
+            speaker.get_or_insert(say);
         }
+        let speaker = speaker.expect("there is a first client");
         let conversation = access.map(|access| access.conversation);
         Self { wire, speaker, heard, size, conversation }
     }
@@ -198,26 +199,18 @@ async fn next_text(socket: &mut Socket) -> String {
     }
 }
 
-/// The speaker's next words; the others say nothing, and stay.
-async fn next_speech(speeches: &mut Option<mpsc::UnboundedReceiver<String>>) -> Option<String> {
-    match speeches {
-        Some(speeches) => speeches.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Tells when a message of the room arrives.
+/// Tells when a message of the room arrives, and answers heartbeats.
 async fn listen(
     mut read: futures_util::stream::SplitStream<Socket>,
+    say: mpsc::UnboundedSender<String>,
     tell: mpsc::UnboundedSender<Instant>,
 ) {
-    while let Some(received) = read.next().await {
-        match received {
-            Ok(Message::Text(text)) if text.starts_with("42[\"message\"") => {
-                let _ = tell.send(Instant::now());
-            }
-            Ok(_) => {}
-            Err(error) => return eprintln!("a listener has lost its connection: {error}"),
+    while let Some(Ok(received)) = read.next().await {
+        let Message::Text(text) = received else { continue };
+        if text.starts_with("42[\"message\"") {
+            let _ = tell.send(Instant::now());
+        } else if text == "2" {
+            let _ = say.send("3".to_owned());
         }
     }
 }
