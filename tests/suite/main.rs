@@ -13,6 +13,7 @@ mod multichat;
 mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
+mod rosetta;
 mod socketio_transport;
 mod store;
 mod support;
