@@ -2,8 +2,8 @@
 
 use super::{Caller, LIST_BYTES, Services};
 use crate::domain::{
-    Circle, CircleId, Conversation, ConversationId, Email, Kind, Membership, Message, Posted,
-    Principal, Refusal, Text, User, UserId,
+    Circle, CircleId, Conversation, ConversationId, Dialect, Email, Kind, Membership, Message,
+    Posted, Principal, Refusal, Text, User, UserId,
 };
 use crate::policy::{self, Beginning, Invitee, Seat, Standing};
 use crate::store::{Cap, ListFrom, Opening, StoreError};
@@ -174,7 +174,8 @@ impl Services {
         };
         let permit = policy::may_start(beginning)?;
         let opening = Opening { title: title.to_owned(), text: first.text, files: first.files };
-        Ok(self.store().start_group(permit, opening).await?)
+        let price = self.log().default_price(Dialect::Neo);
+        Ok(self.store().start_paid_group(permit, opening, price).await?)
     }
 
     async fn is_inside(&self, principal: Principal, circle: CircleId) -> Result<bool, StoreError> {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::attachments::announce;
 use super::conversations::{access_to_db, find_conversation, kind_to_db, living};
+use super::log::{book, pay};
 use super::memberships::{admit, bury, changed, changed_for, device_of};
 use super::rooms::{listed, listed_for_all};
 use super::{Changed, Store, StoreError, Tx, counters};
@@ -74,6 +75,16 @@ impl Store {
         permit: MayStart,
         opening: Opening,
     ) -> Result<(ConversationId, Posted), StoreError> {
+        self.start_paid_group(permit, opening, 0).await
+    }
+
+    /// The same, where the first message has a price.
+    pub async fn start_paid_group(
+        &self,
+        permit: MayStart,
+        opening: Opening,
+        price: i64,
+    ) -> Result<(ConversationId, Posted), StoreError> {
         let beginning = permit.beginning();
         let now = self.clock().now();
         let with_device = [beginning.starter, beginning.other]
@@ -86,6 +97,8 @@ impl Store {
             ..row(Kind::Group, Access::Members, &opening.title, now)
         };
         self.change(async |tx| {
+            let payer = beginning.starter.to_db();
+            let charge = pay(tx, payer, price, now).await?;
             let id = found(tx, row).await?;
             let mut link = None;
             if let Principal::User(user) = beginning.starter {
@@ -96,6 +109,9 @@ impl Store {
                 admit(tx, now, id, user, role).await?;
             }
             let posted = open_with(tx, id, beginning.starter, link, &opening, now).await?;
+            if let Some(charge) = charge {
+                book(tx, payer, posted.message.get(), charge, now).await?;
+            }
             let change = ConversationChange::Invited(beginning.other);
             let mut news = changed_for(beginning.other, id, change);
             if let Some(group) = find_conversation(tx, id).await? {

@@ -9,6 +9,7 @@ mod faults;
 mod first_steps;
 mod generations;
 mod layers;
+mod members_chat;
 mod multichat;
 mod neo_accounts;
 mod neo_conversations;

@@ -122,20 +122,36 @@ async fn sell_in(
         let text = format!("There is no smile with id {}.", row.smile.unwrap_or_default());
         return Ok(Sale::Refused(Refusal::new(RefusalKind::NotFound, text)));
     };
-    let price = price_for(payer(tx, row.sender).await?, price, now);
-    let balance = match take(tx, row.sender, price).await? {
-        Ok(balance) => balance,
-        Err(balance) => return Ok(Sale::Refused(too_poor(price, balance))),
+    let charge = match pay(tx, row.sender, price, now).await {
+        Err(StoreError::Refused(refusal)) => return Ok(Sale::Refused(refusal)),
+        paid => paid?,
     };
     let placed = match insert(tx, &[row], false).await?.pop() {
         Some(outcome) => outcome?,
         None => return Err(NotPlaced::Refused.into()),
     };
-    if let Some(balance) = balance {
-        book(tx, row, &placed, price, balance).await?;
+    if let Some(charge) = charge {
+        book(tx, row.sender, placed.id, charge, now).await?;
     }
-    let charge = balance.map(|balance| Charge { price, balance });
     Ok(Sale::Sold(placed, charge))
+}
+
+/// Takes what something with this price costs the one who sends it; refuses if there are not
+/// enough coins. The caller stores a message in the same transaction, and books it.
+pub(crate) async fn pay(
+    tx: &Tx,
+    sender: i64,
+    price: i64,
+    now: Timestamp,
+) -> Result<Option<Charge>, StoreError> {
+    let price = price_for(payer(tx, sender).await?, price, now);
+    if price <= 0 {
+        return Ok(None);
+    }
+    match take(tx, sender, price).await? {
+        Ok(balance) => Ok(Some(Charge { price, balance })),
+        Err(balance) => Err(StoreError::Refused(too_poor(price, balance))),
+    }
 }
 
 /// What a smile costs now; none if there is no such smile (any more).
@@ -163,11 +179,8 @@ async fn payer(tx: &Tx, sender: i64) -> Result<Payer, StoreError> {
     })
 }
 
-/// Takes coins, if there are enough: what is left then, or what there is. Nothing for nothing.
-async fn take(tx: &Tx, user: i64, price: i64) -> Result<Result<Option<i64>, i64>, StoreError> {
-    if price <= 0 {
-        return Ok(Ok(None));
-    }
+/// Takes coins, if there are enough: what is left then, or what there is.
+async fn take(tx: &Tx, user: i64, price: i64) -> Result<Result<i64, i64>, StoreError> {
     let taken = users::Entity::update_many()
         .col_expr(users::Column::Balance, Expr::col(users::Column::Balance).sub(price))
         .filter(users::Column::Id.eq(user))
@@ -175,23 +188,24 @@ async fn take(tx: &Tx, user: i64, price: i64) -> Result<Result<Option<i64>, i64>
         .exec(tx)
         .await?;
     let left = users::Entity::find_by_id(user).one(tx).await?.map_or(0, |row| row.balance);
-    Ok(if taken.rows_affected == 0 { Err(left) } else { Ok(Some(left)) })
+    Ok(if taken.rows_affected == 0 { Err(left) } else { Ok(left) })
 }
 
-async fn book(
+/// Writes down what a message has cost.
+pub(crate) async fn book(
     tx: &Tx,
-    row: &NewRow,
-    placed: &Placed,
-    price: i64,
-    balance: i64,
+    sender: i64,
+    message: i64,
+    charge: Charge,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
     let entry = ledger::ActiveModel {
-        user_id: Set(row.sender),
-        message_id: Set(Some(placed.id)),
-        amount: Set(-price),
-        balance_after: Set(balance),
+        user_id: Set(sender),
+        message_id: Set(Some(message)),
+        amount: Set(-charge.price),
+        balance_after: Set(charge.balance),
         note: Set("message".to_owned()),
-        created_at: Set(row.created_at),
+        created_at: Set(now.micros()),
         ..Default::default()
     };
     ledger::Entity::insert(entry).exec_without_returning(tx).await?;

@@ -14,6 +14,7 @@ mod writer;
 
 pub use batch::{Batch, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile};
 pub use charged::Tariff;
+pub(crate) use charged::{book, pay};
 pub use queue::Log;
 pub(super) use queue::key;
 pub use writer::BatchWriter;

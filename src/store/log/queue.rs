@@ -102,6 +102,11 @@ impl Log {
         Self { tariff: Arc::new(tariff), ..self }
     }
 
+    /// What a message of a dialect costs that has no price of its own.
+    pub fn default_price(&self, dialect: Dialect) -> i64 {
+        if self.tariff.bills(dialect) { self.tariff.default_price } else { 0 }
+    }
+
     /// Stores a message, tells of it, and answers: an answer means committed.
     ///
     /// The same reference of the same sender is stored once; sent again it gets the first

@@ -70,6 +70,11 @@ impl World {
         self.ports.iter().find(|open| open.part == part).expect("it has a port").address
     }
 
+    /// Where it keeps everything.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
