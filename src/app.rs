@@ -196,6 +196,11 @@ impl App {
         &self.services
     }
 
+    /// The way in for connections, for those who add a dialect of their own.
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// Everything that is reached over the main listener.
     pub fn router(&self) -> Router {
         let metrics = self.metrics.clone();

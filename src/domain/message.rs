@@ -73,6 +73,8 @@ pub enum Dialect {
     Multichat,
     /// Personal and group letters, with a backlog.
     Courier,
+    /// One that whoever embeds the server has added, by its name for logs and metrics.
+    Other(&'static str),
 }
 
 impl Dialect {
@@ -84,6 +86,7 @@ impl Dialect {
             Self::MembersChat => "members-chat",
             Self::Multichat => "multichat",
             Self::Courier => "courier",
+            Self::Other(name) => name,
         }
     }
 }

@@ -25,7 +25,9 @@ const fn silence(dialect: Dialect) -> Duration {
     match dialect {
         Dialect::PrivateChat => Duration::from_secs(3),
         Dialect::Multichat => Duration::from_secs(6),
-        Dialect::Neo | Dialect::MembersChat | Dialect::Courier => Duration::from_secs(30),
+        Dialect::Neo | Dialect::MembersChat | Dialect::Courier | Dialect::Other(_) => {
+            Duration::from_secs(30)
+        }
     }
 }
 
@@ -34,7 +36,9 @@ const fn pause(dialect: Dialect) -> Duration {
     match dialect {
         Dialect::PrivateChat => Duration::from_secs(1),
         Dialect::Multichat => Duration::from_secs(2),
-        Dialect::Neo | Dialect::MembersChat | Dialect::Courier => Duration::ZERO,
+        Dialect::Neo | Dialect::MembersChat | Dialect::Courier | Dialect::Other(_) => {
+            Duration::ZERO
+        }
     }
 }
 

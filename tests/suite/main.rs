@@ -15,6 +15,7 @@ mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
 mod rosetta;
+mod sixth_dialect;
 mod socketio_transport;
 mod store;
 mod support;

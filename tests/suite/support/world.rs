@@ -65,6 +65,17 @@ impl World {
         Self { address, ports, http: reqwest::Client::new(), dir, shutdown }
     }
 
+    /// One that somebody else serves.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            ports: Vec::new(),
+            http: reqwest::Client::new(),
+            dir: tempfile::tempdir().unwrap(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
     /// Where a dialect listens on a port of its own.
     pub(crate) fn port_of(&self, part: &str) -> SocketAddr {
         self.ports.iter().find(|open| open.part == part).expect("it has a port").address
