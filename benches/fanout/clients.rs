@@ -18,10 +18,36 @@ pub(crate) enum Wire {
     SocketIo,
     /// The bytes of an event, bare.
     Bare,
+    /// A raw WebSocket of this dialect.
+    Raw(Dialect),
+}
+
+/// The raw dialects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    PrivateChat,
+    MembersChat,
+    Multichat,
+    Courier,
+}
+
+impl Dialect {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::PrivateChat, Self::MembersChat, Self::Multichat, Self::Courier];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::PrivateChat => "private-chat",
+            Self::MembersChat => "members-chat",
+            Self::Multichat => "multichat",
+            Self::Courier => "courier",
+        }
+    }
 }
 
 /// Connections that are all in the room; the first one speaks.
 pub(crate) struct Crowd {
+    /// How the one speaks who speaks.
     wire: Wire,
     speaker: mpsc::UnboundedSender<String>,
     heard: mpsc::UnboundedReceiver<Instant>,
@@ -30,17 +56,20 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Connects `size` clients, by identity and into the room where the server has such.
-    pub(crate) async fn gather(wire: Wire, address: &str, size: usize) -> Self {
+    /// Connects `size` clients, who take these ways in turn, by identity and into the room
+    /// where the server has such.
+    pub(crate) async fn gather(wires: &[Wire], address: &str, size: usize) -> Self {
+        let wire = wires[0];
         let access = match wire {
-            Wire::SocketIo => Access::ask(address).await,
+            Wire::SocketIo | Wire::Raw(_) => Access::ask(address).await,
             Wire::Bare => None,
         };
         let (tell, heard) = mpsc::unbounded_channel();
         let mut speaker = None;
-        for _ in 0..size {
-            let mut socket = connect(wire, address).await;
-            if let Some(access) = &access {
+        for number in 0..size {
+            let wire = wires[number % wires.len()];
+            let mut socket = connect(wire, address, access.as_ref()).await;
+            if let (Some(access), Wire::SocketIo) = (&access, wire) {
                 access.enter(&mut socket).await;
             }
             let (mut write, read) = socket.split();
@@ -96,7 +125,10 @@ impl Crowd {
                 format!("42{}", json!(["message", { "conversation_id": id, "text_message": text }]))
             }
             // The bytes that our server's event has, so that all carry the same load.
-            (Wire::SocketIo, None) | (Wire::Bare, _) => {
+            (Wire::Raw(_), Some(id)) => {
+                json!({ "command": "send", "room": id, "message": text }).to_string()
+            }
+            (Wire::SocketIo | Wire::Raw(_), None) | (Wire::Bare, _) => {
                 format!("42{}", json!(["message", event(&text)]))
             }
         }
@@ -125,6 +157,8 @@ fn event(text: &str) -> Value {
 /// What it takes to be let into a conversation; servers without accounts need none.
 struct Access {
     token: String,
+    user: i64,
+    other: i64,
     conversation: i64,
 }
 
@@ -151,11 +185,40 @@ impl Access {
         let circle = &circle["content"]["id"];
         let invite = json!({ "token": token, "circle_id": circle, "email": "bob@example.org" });
         post("/circle/invite", invite).await?;
-        post("/circle/join", json!({ "token": other, "invite_id": 1 })).await?;
+        let info = post("/user/info", json!({ "token": other })).await?;
+        let invite = &info["content"]["invites"][0]["id"];
+        post("/circle/join", json!({ "token": other, "invite_id": invite })).await?;
         let first = json!({ "token": token, "circle_id": circle, "email": "bob@example.org" });
         let conversation =
             post("/message/first-message", first).await?["conversation_id"].as_i64()?;
-        Some(Self { token, conversation })
+        let id_of = async |token: &str| {
+            let info = post("/user/info", json!({ "token": token })).await?;
+            info["content"]["id"].as_i64()
+        };
+        let (user, other) = (id_of(&token).await?, id_of(&other).await?);
+        Some(Self { token, user, other, conversation })
+    }
+
+    fn path(&self, dialect: Dialect) -> String {
+        let Self { token, other, .. } = self;
+        match dialect {
+            Dialect::PrivateChat => format!("/private-chat/{token}/bob"),
+            Dialect::MembersChat => format!("/members/chat/?other_member_id={other}"),
+            Dialect::Multichat => format!("/chat/stream/?token={token}"),
+            Dialect::Courier => format!("/courier?token={token}"),
+        }
+    }
+
+    /// The first words of a client, each of which is answered.
+    fn greeting(&self, dialect: Dialect) -> Vec<String> {
+        vec![match dialect {
+            Dialect::PrivateChat => json!({ "type": "check-online" }).to_string(),
+            Dialect::MembersChat => format!("Bearer {}", self.token),
+            Dialect::Multichat => {
+                json!({ "command": "join", "room": self.conversation, "history": 0 }).to_string()
+            }
+            Dialect::Courier => self.user.to_string(),
+        }]
     }
 
     async fn enter(&self, socket: &mut Socket) {
@@ -176,12 +239,19 @@ impl Access {
     }
 }
 
-async fn connect(wire: Wire, address: &str) -> Socket {
-    let path = match wire {
-        Wire::SocketIo => "/socket.io/?EIO=4&transport=websocket",
-        Wire::Bare => "/",
+async fn connect(wire: Wire, address: &str, access: Option<&Access>) -> Socket {
+    let path = match (wire, access) {
+        (Wire::SocketIo, _) => "/socket.io/?EIO=4&transport=websocket".to_owned(),
+        (Wire::Raw(dialect), Some(access)) => access.path(dialect),
+        (Wire::Bare | Wire::Raw(_), _) => "/".to_owned(),
     };
     let (mut socket, _) = connect_async(format!("ws://{address}{path}")).await.unwrap();
+    if let (Wire::Raw(dialect), Some(access)) = (wire, access) {
+        for words in access.greeting(dialect) {
+            socket.send(Message::text(words)).await.unwrap();
+            next_text(&mut socket).await;
+        }
+    }
     if wire == Wire::SocketIo {
         assert!(next_text(&mut socket).await.starts_with('0'));
         socket.send(Message::text("40")).await.unwrap();
@@ -207,7 +277,7 @@ async fn listen(
 ) {
     while let Some(Ok(received)) = read.next().await {
         let Message::Text(text) = received else { continue };
-        if text.starts_with("42[\"message\"") {
+        if text.starts_with("42[\"message\"") || text.starts_with("{\"msg_type\":0,") {
             let _ = tell.send(Instant::now());
         } else if text == "2" {
             let _ = say.send("3".to_owned());

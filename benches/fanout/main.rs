@@ -12,11 +12,13 @@ use std::io::BufRead as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use clients::{Crowd, Wire};
+use clients::{Crowd, Dialect, Wire};
 use usage::Usage;
 
 /// Connections in the room.
 const LISTENERS: usize = 1000;
+/// Connections of one dialect that are idle.
+const IDLE: usize = 500;
 /// Messages with one under way at a time.
 const SINGLES: usize = 300;
 /// Messages with several under way.
@@ -28,25 +30,35 @@ const UNDER_WAY: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contender {
     Klatsch,
+    /// Raw WebSockets alone.
+    KlatschRaw,
+    /// Half Socket.IO, half raw.
+    KlatschMixed,
     Socketioxide,
     Axum,
 }
 
 impl Contender {
-    const ALL: [Self; 3] = [Self::Axum, Self::Socketioxide, Self::Klatsch];
+    const ALL: [Self; 5] =
+        [Self::Axum, Self::Socketioxide, Self::Klatsch, Self::KlatschRaw, Self::KlatschMixed];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Klatsch => "klatsch",
+            Self::KlatschRaw => "klatsch, raw",
+            Self::KlatschMixed => "klatsch, half raw",
             Self::Socketioxide => "plain socketioxide",
             Self::Axum => "bare axum",
         }
     }
 
-    const fn wire(self) -> Wire {
+    const fn wires(self) -> &'static [Wire] {
+        const RAW: Wire = Wire::Raw(Dialect::Multichat);
         match self {
-            Self::Klatsch | Self::Socketioxide => Wire::SocketIo,
-            Self::Axum => Wire::Bare,
+            Self::Klatsch | Self::Socketioxide => &[Wire::SocketIo],
+            Self::KlatschRaw => &[RAW],
+            Self::KlatschMixed => &[Wire::SocketIo, RAW],
+            Self::Axum => &[Wire::Bare],
         }
     }
 }
@@ -75,6 +87,27 @@ fn compare() {
         }
     }
     report(&rows);
+    println!("\n| {IDLE} idle connections | KiB each |\n|---|---|");
+    let idle = [("bare axum", Contender::Axum, Wire::Bare)].into_iter().chain(
+        Dialect::ALL.map(|dialect| (dialect.name(), Contender::KlatschRaw, Wire::Raw(dialect))),
+    );
+    for (name, contender, wire) in idle {
+        let kib = runtime.block_on(idle_kib(contender, wire));
+        println!("| {name} | {kib:.1} |");
+    }
+}
+
+/// What a connection of this dialect costs that says nothing.
+async fn idle_kib(contender: Contender, wire: Wire) -> f64 {
+    let server = Server::start(contender);
+    // Warms up what is made at the first use.
+    let first = Crowd::gather(&[wire], &server.address, 20).await;
+    let before = Usage::of(server.child.id());
+    let crowd = Crowd::gather(&[wire], &server.address, IDLE).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = Usage::of(server.child.id());
+    drop((first, crowd));
+    (after.resident_kib - before.resident_kib) / IDLE as f64
 }
 
 /// What one run of one server gave.
@@ -90,7 +123,7 @@ struct Figures {
 async fn measure(contender: Contender) -> Figures {
     let server = Server::start(contender);
     let before = Usage::of(server.child.id());
-    let mut crowd = Crowd::gather(contender.wire(), &server.address, LISTENERS).await;
+    let mut crowd = Crowd::gather(contender.wires(), &server.address, LISTENERS).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let gathered = Usage::of(server.child.id());
     // Warms up what is compiled or cached at the first use.
@@ -166,13 +199,17 @@ fn report(rows: &[(Contender, Vec<Figures>)]) {
             median(figures, |f| f.idle_kib),
         );
     }
-    let find = |wanted| rows.iter().find(|(contender, _)| *contender == wanted).unwrap();
-    let ours = &find(Contender::Klatsch).1;
-    for other in [Contender::Socketioxide, Contender::Axum] {
-        let theirs = &find(other).1;
+    let find = |wanted| &rows.iter().find(|(contender, _)| *contender == wanted).unwrap().1;
+    for (ours, other) in [
+        (Contender::Klatsch, Contender::Socketioxide),
+        (Contender::Klatsch, Contender::Axum),
+        (Contender::KlatschRaw, Contender::Axum),
+        (Contender::KlatschMixed, Contender::Axum),
+    ] {
+        let (name, ours, theirs) = (ours.name(), find(ours), find(other));
         let ratio = |of: fn(&Figures) -> f64| median(ours, of) / median(theirs, of);
         println!(
-            "\nklatsch / {}: {:.2} one at a time, {:.2} with {UNDER_WAY} under way, {:.2} idle memory",
+            "\n{name} / {}: {:.2} one at a time, {:.2} with {UNDER_WAY} under way, {:.2} idle memory",
             other.name(),
             ratio(|f| f.single_us),
             ratio(|f| f.pipelined_us),

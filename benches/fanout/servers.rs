@@ -23,7 +23,7 @@ pub(crate) fn serve(name: &str) {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match name {
-            "klatsch" => klatsch().await,
+            name if name.starts_with("klatsch") => klatsch().await,
             "plain socketioxide" => plain_socketioxide().await,
             _ => bare_axum().await,
         }
@@ -40,6 +40,7 @@ async fn klatsch() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
     settings.limits.sockets_per_user = std::num::NonZero::new(10_000).unwrap();
+    settings.limits.frames_per_second = std::num::NonZero::new(1_000_000).unwrap();
     settings.neo.events_per_second = std::num::NonZero::new(1_000_000).unwrap();
     settings.neo.events_burst = std::num::NonZero::new(1_000_000).unwrap();
     let app = App::start(settings).await.unwrap();
