@@ -103,7 +103,7 @@ async fn a_browser_logs_in_by_the_form_and_chats_with_its_cookie() {
     assert_eq!(browser.cookie("sessionid"), None);
     browser.cookies.push(("sessionid".to_owned(), cookie[10..].to_owned()));
     assert_eq!(location(&browser.get("/chat/").await), "/accounts/login/?next=/chat/");
-    for path in ["/chat/page.js", "/chat/page.css"] {
+    for path in ["/chat/page.js", "/accounts/page.css"] {
         assert_eq!(browser.get(path).await.status(), 200);
     }
 }

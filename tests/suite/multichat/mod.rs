@@ -2,6 +2,7 @@
 
 mod access;
 mod changes;
+mod documented;
 mod example;
 mod forms;
 mod house;
