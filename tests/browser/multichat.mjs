@@ -11,7 +11,7 @@ const [url, staff, other, lobby, example, token] = process.argv.slice(2);
 const html = readFileSync(new URL("multichat.html", import.meta.url), "utf8");
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: ["--no-sandbox", "--disable-gpu", "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 const complaints = [];
 const alerts = [];
@@ -112,8 +112,8 @@ try {
     for (const type of [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 99]) globalThis.read({ ...more, msg_type: type });
     globalThis.read({ msg_type: 0, room: id, username: "x", message: "" });
   }, lobby);
+  expect((await a.locator("body").innerHTML()) === shownBefore, "the page is another one");
   await b.evaluate((id) => {
-    globalThis.socket ??= socket;
     for (const [command, more] of [["rooms", {}], ["members", {}], ["history", {}], ["typing", { typing: true }]]) {
       socket.send(JSON.stringify({ command, room: id, ...more }));
     }
@@ -121,8 +121,6 @@ try {
   await write(b, "Lobby", "the end of it");
   await line(b, "Lobby", "the end of it").waitFor();
   await line(a, "Lobby", "the end of it").waitFor();
-  const shownAfter = await a.locator("body").innerHTML();
-  expect(shownAfter.startsWith(shownBefore.slice(0, 200)), "the page is another one");
   expect((await a.locator(".room").count()) === 3, "there is another box");
   for (const [type, kind] of [[1, "warning"], [2, "alert"], [3, "muted"]]) {
     await a.evaluate(([id, msg_type]) => globalThis.read({ msg_type, room: id, message: `type ${msg_type}` }), [lobby, type]);
