@@ -216,11 +216,15 @@ impl App {
         let mut all = http::router(web.clone())
             .merge(http::multichat::routes(web.clone(), rooms))
             .merge(self.socketio.routes())
-            .merge(self.private_chat.routes())
             .merge(members_chat::routes(&self.gate, &self.settings))
             .merge(raw::multichat(&self.settings, &self.gate));
         if self.settings.courier.enabled {
             all = all.merge(self.courier.routes());
+        }
+        if self.settings.private_chat.enabled {
+            let base = self.settings.private_chat.public_base.as_str();
+            let pages = http::private_chat::routes(web.clone(), base);
+            all = all.merge(self.private_chat.routes()).merge(pages);
         }
         let all = http::multichat::at_root(web, rooms, all);
         http::layers::around(all, &self.settings.http)

@@ -13,6 +13,7 @@ pub mod layers;
 mod members;
 pub mod multichat;
 pub mod neo;
+pub mod private_chat;
 mod storage;
 pub mod web;
 
@@ -76,6 +77,11 @@ impl Web {
     /// Bytes a JSON body may have.
     pub fn body_bytes(&self) -> usize {
         self.shared.limits.body_bytes.get()
+    }
+
+    /// The address that clients know us by, or an empty text.
+    pub fn public_url(&self) -> &str {
+        self.shared.public_url.as_str()
     }
 
     /// Whether clients reach us by TLS, so that cookies may insist on it.

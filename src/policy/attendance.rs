@@ -32,6 +32,8 @@ permit! {
         link: Option<LinkId>,
         /// What kind of conversation it is.
         kind: Kind,
+        /// Whose messages are not for the reader to mark: their own, unless they are alone.
+        skipped: Option<Principal>,
     }
 }
 
@@ -57,6 +59,11 @@ pub fn may_enter(standing: &Standing) -> Result<MayEnter, Refusal> {
     }
 }
 
+/// Whether it is a dialog with oneself.
+fn is_alone(standing: &Standing) -> bool {
+    standing.conversation.pair.is_some_and(|(low, high)| low == high)
+}
+
 /// Who takes part reads.
 pub fn may_read(standing: &Standing) -> Result<MayRead, Refusal> {
     standing.require_part()?;
@@ -65,6 +72,7 @@ pub fn may_read(standing: &Standing) -> Result<MayRead, Refusal> {
         conversation: standing.conversation.id,
         link: standing.seat.map(|seat| seat.link),
         kind: standing.conversation.kind,
+        skipped: Some(standing.principal).filter(|_| !is_alone(standing)),
     })
 }
 

@@ -17,6 +17,60 @@ use crate::policy;
 /// Messages of the largest page.
 const PAGE: u32 = 200;
 
+/// One dialog as its page shows it, among all dialogs of a user.
+#[derive(Clone, Debug)]
+pub struct DialogPage {
+    /// Whose page it is.
+    pub owner: Arc<User>,
+    /// Who is at the other end; none while there is no dialog.
+    pub with: Option<Arc<User>>,
+    /// All dialogs, the newest activity first.
+    pub list: Vec<Dialog>,
+    /// The newest messages, ascending, and whether their reader has seen them.
+    pub messages: Vec<(Shown, bool)>,
+}
+
+impl Services {
+    /// The key with which the page of a browser's login connects.
+    pub fn session_key_of(&self, session_id: &str) -> String {
+        self.auth().browsers.key_of(session_id)
+    }
+
+    /// A page on the dialog with a user, or on the newest one. A visit may open the dialog.
+    pub async fn dialog_page(
+        &self,
+        caller: &Caller,
+        username: Option<&str>,
+        opens: bool,
+    ) -> Result<DialogPage, Refusal> {
+        let own = user_of(caller)?;
+        let unknown = || Refusal::not_found("there is no such user");
+        let owner = self.store().find_user(own).await?.ok_or_else(unknown)?;
+        if let Some(name) = username {
+            let with = self.user_at(name).await?;
+            if opens {
+                let found = self.store().open_direct(own, with.id).await?;
+                if !found.shown {
+                    self.store().appear(&found, own).await?;
+                }
+            }
+        }
+        let list = self.dialogs_of(caller, own).await?;
+        let newest = list.first().map(|dialog| dialog.with.username.clone());
+        let Some(name) = username.map(str::to_owned).or(newest) else {
+            let (with, messages) = (None, Vec::new());
+            return Ok(DialogPage { owner: Arc::new(owner), with, list, messages });
+        };
+        let (page, with, seen) = self.page_of(caller, own, &name, None, PAGE).await?;
+        let read = |shown: Shown| {
+            let read = seen.contains(&shown.message.id);
+            (shown, read)
+        };
+        let messages = page.messages.into_iter().map(read).collect();
+        Ok(DialogPage { owner: Arc::new(owner), with: Some(with), list, messages })
+    }
+}
+
 impl Services {
     /// Carries out what a connection asks about dialogs.
     pub(super) async fn keep_dialogs(
@@ -60,9 +114,10 @@ impl Services {
             DialogCommand::ListOnline => self.list_online(own).await,
             DialogCommand::ListActive(listed) => self.list_active(caller, own, listed).await,
             DialogCommand::Read { with, before, limit } => {
-                self.read_dialog(caller, own, &with, before, limit).await
+                let (page, with, seen) = self.page_of(caller, own, &with, before, limit).await?;
+                Ok(DialogReply::Page { page, with, seen })
             }
-            DialogCommand::List => self.list_dialogs(caller, own).await,
+            DialogCommand::List => self.dialogs_of(caller, own).await.map(DialogReply::Dialogs),
             DialogCommand::Show(message) => self.show_again(caller, own, message).await,
             DialogCommand::Edit { message, text } => {
                 let conversation = self.own_message(caller, message).await?.0.conversation;
@@ -153,18 +208,18 @@ impl Services {
         Ok(DialogReply::Active(list))
     }
 
-    async fn read_dialog(
+    async fn page_of(
         &self,
         caller: &Caller,
         own: UserId,
         with: &str,
         before: Option<MessageId>,
         limit: u32,
-    ) -> Result<DialogReply, Refusal> {
+    ) -> Result<(ShownPage, Arc<User>, BTreeSet<MessageId>), Refusal> {
         let with = Arc::new(self.user_at(with).await?);
         let Some(found) = self.dialog_with(own, &with, false).await? else {
             let page = ShownPage { messages: Vec::new(), reached: Place::new(0), more: false };
-            return Ok(DialogReply::Page { page, with, seen: BTreeSet::new() });
+            return Ok((page, with, BTreeSet::new()));
         };
         let permit = policy::may_read(&*self.standing_in(caller, found.id).await?)?;
         let before = match before {
@@ -181,10 +236,10 @@ impl Services {
             })
             .collect();
         let seen = self.store().seen_by_readers(&permit, &places).await?;
-        Ok(DialogReply::Page { page, with, seen })
+        Ok((page, with, seen))
     }
 
-    async fn list_dialogs(&self, caller: &Caller, own: UserId) -> Result<DialogReply, Refusal> {
+    async fn dialogs_of(&self, caller: &Caller, own: UserId) -> Result<Vec<Dialog>, Refusal> {
         let partners = self.store().list_dialog_partners(own).await?;
         let users = self.store().list_users_named(partners.keys().copied()).await?;
         let mut list = Vec::with_capacity(users.len());
@@ -200,7 +255,7 @@ impl Services {
         list.sort_by(|(one, left), (other, right)| {
             other.cmp(one).then_with(|| left.with.username.cmp(&right.with.username))
         });
-        Ok(DialogReply::Dialogs(list.into_iter().map(|(_, dialog)| dialog).collect()))
+        Ok(list.into_iter().map(|(_, dialog)| dialog).collect())
     }
 
     /// A message of the caller's in a direct conversation.

@@ -51,6 +51,7 @@ pub use browsers::BrowserEntry;
 pub use circles::CircleContent;
 pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
+pub use dialogs::DialogPage;
 pub use naming::guess;
 pub use presence::{Binding, Hearing, PresenceTeller};
 pub use storage::{NoSmile, Picture};

@@ -208,8 +208,7 @@ where
         let Some(caller) = self.connection.caller() else { return };
         for (conversation, place) in shown {
             let services = &self.gate.services;
-            let noted = services.confirm_delivered(&caller, S::DIALECT, conversation, place);
-            let noted = Box::pin(noted).await;
+            let noted = services.confirm_delivered(&caller, S::DIALECT, conversation, place).await;
             if let Err(refusal) = noted {
                 tracing::debug!(%refusal, %conversation, "delivery was not noted");
             }
@@ -221,8 +220,7 @@ where
         while let Some(Request { intent, tag }) = waiting.pop_front() {
             let connection = Arc::clone(&self.connection);
             let hold = connection.hold();
-            // On the heap: a connection is idle most of the time, and there are many.
-            let outcome = Box::pin(self.execute(intent)).await;
+            let outcome = self.execute(intent).await;
             if let Err(refusal) = &outcome {
                 telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
             }
@@ -237,7 +235,7 @@ where
     async fn let_in(&mut self, caller: Caller) {
         let connection = Arc::clone(&self.connection);
         let hold = connection.hold();
-        let bound = Box::pin(self.bind(caller)).await;
+        let bound = self.bind(caller).await;
         if let Err(refusal) = &bound {
             telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
             if refusal.kind() == RefusalKind::TooManyConnections {
@@ -299,8 +297,7 @@ where
         });
         for command in commands {
             let caller = self.connection.caller();
-            let done = Box::pin(self.gate.services.execute(caller.as_ref(), command)).await;
-            if let Err(refusal) = done {
+            if let Err(refusal) = self.gate.services.execute(caller.as_ref(), command).await {
                 tracing::debug!(%refusal, "a last wish was refused");
             }
         }

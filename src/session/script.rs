@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::{Delivery, Intent, Output, Request, Session, Step};
-use crate::domain::{Event, Outcome};
+use crate::domain::{Event, Outcome, UserId};
 use crate::transport::Close;
 
 /// A play in which the test takes all parts but the session's.
@@ -25,11 +25,6 @@ where
     /// The connection is up.
     pub(crate) fn open(mut session: S) -> Self {
         let step = session.on_open();
-        Self::begun(session, step)
-    }
-
-    /// The connection is up, and the session has wanted this already.
-    pub(crate) fn begun(session: S, step: Step<S>) -> Self {
         let mut script = Self {
             session,
             written: VecDeque::new(),
@@ -65,21 +60,14 @@ where
         self
     }
 
-    /// What was written up to now is of no interest.
-    pub(crate) fn forget_what_was_read(&mut self) {
-        self.written.clear();
-    }
-
-    /// The time that a step has asked for has passed.
-    pub(crate) fn wakes(mut self) -> Self {
-        let step = self.session.on_wake();
-        self.note(step);
-        self
-    }
-
     /// Something happens that the session listens to.
-    pub(crate) fn event(mut self, event: Event) -> Self {
-        let step = self.session.on_event(&Arc::new(Delivery::new(event)));
+    pub(crate) fn event(self, event: Event) -> Self {
+        self.event_between(None, event)
+    }
+
+    /// The same, in the direct conversation of two users.
+    pub(crate) fn event_between(mut self, pair: Option<(UserId, UserId)>, event: Event) -> Self {
+        let step = self.session.on_event(&Arc::new(Delivery::new(event).between(pair)));
         self.note(step);
         self
     }

@@ -120,10 +120,9 @@ impl Store {
         for change in late {
             found.extend(self.find_message(MessageId::new(change.message_id)).await?);
         }
-        let own = Principal::User(UserId::new(member.user_id));
         let unread: BTreeSet<_> = found
             .iter()
-            .filter(|found| found.author != own && found.deleted.is_none())
+            .filter(|found| Some(found.author) != permit.skipped() && found.deleted.is_none())
             .filter_map(|found| found.place)
             .filter(|place| !marks.covers(place.get()))
             .collect();

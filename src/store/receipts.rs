@@ -103,7 +103,7 @@ impl Store {
                     });
                 }
             }
-            let own = permit.reader().to_db();
+            let own = skipped(&permit);
             for (low, high) in clusters(anchors) {
                 reader.marks.settle(&window(tx, conversation, own, (low, high), last_seq).await?);
             }
@@ -138,7 +138,7 @@ impl Store {
         let (last_seq, _) = head(tx, conversation).await?;
         if !reader.marks.ranges.is_empty() {
             let low = seq_at(tx, conversation, last_seq, reader.marks.cursor).await?;
-            let own = permit.reader().to_db();
+            let own = skipped(permit);
             let ahead = window(tx, conversation, own, (low, low + AHEAD), last_seq).await?;
             reader.marks.settle(&ahead);
         }
@@ -264,6 +264,11 @@ pub(super) fn marked(row: &messages::Model) -> Result<Marked, StoreError> {
     Ok(Marked { message: MessageId::new(row.id), author })
 }
 
+/// The `sender` of messages that the reader does not mark; no account is zero.
+fn skipped(permit: &MayRead) -> i64 {
+    permit.skipped().map_or(0, Principal::to_db)
+}
+
 /// Those of the named messages that others wrote here while the reader was a member, in the
 /// order of their places.
 async fn addressed(
@@ -277,7 +282,7 @@ async fn addressed(
         let rows = messages::Entity::find()
             .filter(messages::Column::Id.is_in(ids.iter().map(|id| id.get())))
             .filter(messages::Column::ConversationId.eq(permit.conversation().get()))
-            .filter(messages::Column::Sender.ne(permit.reader().to_db()))
+            .filter(messages::Column::Sender.ne(skipped(permit)))
             .filter(messages::Column::Seq.gt(reader.row.joined_seq))
             .filter(messages::Column::DeletedAt.is_null())
             .all(tx)
@@ -371,7 +376,7 @@ async fn newly_read(
         .await?;
     // What was completed late stands far from its `seq`.
     found.extend(late_between(tx, conversation, reader.marks.cursor + 1, to, Some(NAMED)).await?);
-    let own = permit.reader().to_db();
+    let own = skipped(permit);
     let mut places: Vec<_> = found
         .into_iter()
         .filter(|row| row.sender != own && row.deleted_at.is_none())

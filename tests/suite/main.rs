@@ -14,6 +14,7 @@ mod multichat;
 mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
+mod private_chat;
 mod rosetta;
 mod sixth_dialect;
 mod socketio_transport;

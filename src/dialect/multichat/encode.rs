@@ -36,7 +36,10 @@ pub(super) struct Packet(Map<String, Value>);
 
 impl Packet {
     fn new(value: Value) -> Self {
-        if let Value::Object(keys) = value { Self(keys) } else { Self(Map::new()) }
+        match value {
+            Value::Object(keys) => Self(keys),
+            _ => Self(Map::new()),
+        }
     }
 
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

@@ -195,7 +195,7 @@ impl MultichatSession {
 
 impl Session for MultichatSession {
     const DIALECT: Dialect = Dialect::Multichat;
-    const HEARING: Hearing = Hearing { mail: false, rooms: true };
+    const HEARING: Hearing = Hearing { mail: false, rooms: true, ..Hearing::PERSONAL };
     type Incoming = Frame;
     type Outgoing = Utf8Bytes;
     type Tag = Tag;

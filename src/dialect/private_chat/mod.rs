@@ -5,6 +5,7 @@
 //! main listener. A socket is bound to one opponent for its whole life.
 
 mod answers;
+mod asking;
 mod codec;
 mod date;
 mod encode;

@@ -42,8 +42,7 @@ pub fn routes(web: Web, settings: &MultichatSettings) -> Router {
         .route("/accounts/login", get(form::show).post(form::take))
         .route("/accounts/login/", get(form::show).post(form::take))
         .route("/accounts/logout", get(form::leave).post(form::leave))
-        .route("/accounts/logout/", get(form::leave).post(form::leave))
-        .route("/accounts/page.css", get(chat::style));
+        .route("/accounts/logout/", get(form::leave).post(form::leave));
     if !settings.enabled {
         return router.with_state(pages);
     }
@@ -51,6 +50,7 @@ pub fn routes(web: Web, settings: &MultichatSettings) -> Router {
         .route("/chat", get(chat::page))
         .route("/chat/", get(chat::page))
         .route("/chat/page.js", get(chat::script))
+        .route("/chat/page.css", get(chat::style))
         .with_state(pages)
 }
 

@@ -1,0 +1,278 @@
+//! The pages of private-chat: the list of dialogs, and one dialog with its history.
+//!
+//! A browser is known by its cookie. The page is given a key for the address of its
+//! WebSocket, which is not the cookie and cannot be turned into it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERER, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use data_encoding::BASE64URL_NOPAD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Web;
+use super::identity::cookie;
+use super::layers::client_address;
+use super::multichat::SESSION_COOKIE;
+use crate::domain::{Credentials, Refusal, RefusalKind};
+use crate::service::{Caller, DialogPage};
+use crate::wire::plain;
+
+/// The page, with places to fill in.
+const PAGE: &str = include_str!("dialogs.html");
+/// What the page does.
+const SCRIPT: &str = include_str!("dialogs.js");
+
+/// What the pages rest on.
+#[derive(Clone)]
+struct Pages {
+    web: Web,
+    /// Where pages find their WebSocket; empty = where they were found themselves.
+    base: Arc<str>,
+}
+
+/// The pages' addresses.
+pub fn routes(web: Web, public_base: &str) -> Router {
+    let pages = Pages { web, base: public_base.into() };
+    Router::new()
+        .route("/dialogs", get(newest))
+        .route("/dialogs/", get(newest))
+        .route("/dialogs/{username}", get(with))
+        .route("/dialogs/{username}/", get(with))
+        .with_state(pages)
+}
+
+async fn newest(State(pages): State<Pages>, request: Request) -> Response {
+    pages.answer(request.into_parts().0, None).await
+}
+
+async fn with(
+    State(pages): State<Pages>,
+    Path(username): Path<String>,
+    request: Request,
+) -> Response {
+    pages.answer(request.into_parts().0, Some(&username)).await
+}
+
+impl Pages {
+    async fn answer(&self, request: Parts, username: Option<&str>) -> Response {
+        let headers = &request.headers;
+        let session = cookie(headers, SESSION_COOKIE).unwrap_or_default();
+        let caller = match self.caller(session, client_address(&request.extensions)).await {
+            Ok(Some(caller)) => caller,
+            Ok(None) => return to_login(request.uri.path()),
+            Err(refusal) => return trouble(&refusal),
+        };
+        // A page elsewhere that links here must not make dialogs in its reader's name.
+        let opens = is_own_visit(headers);
+        match self.web.services().dialog_page(&caller, username, opens).await {
+            Ok(page) => self.show(headers, session, &page),
+            Err(refusal) => trouble(&refusal),
+        }
+    }
+
+    async fn caller(&self, session: &str, address: IpAddr) -> Result<Option<Caller>, Refusal> {
+        if session.is_empty() {
+            return Ok(None);
+        }
+        let credentials = Credentials::Cookie(session.to_owned());
+        match self.web.services().identify(&credentials, address).await {
+            Ok(caller) => Ok(Some(caller)),
+            Err(refusal) if refusal.is_our_fault() => Err(refusal),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn show(&self, headers: &HeaderMap, session: &str, page: &DialogPage) -> Response {
+        let base = self.base_for(headers);
+        let nonce = BASE64URL_NOPAD.encode(&rand::random::<[u8; 16]>());
+        let opponent = page.with.as_ref().map_or("", |with| with.username.as_str());
+        let settings = format!(
+            "var base_ws_server_path = {};\nvar session_key = {};\nvar opponent_username = {};\n",
+            script_text(&base),
+            script_text(&self.web.services().session_key_of(session)),
+            script_text(opponent),
+        );
+        let body = fill(&[
+            ("nonce", &nonce),
+            ("owner", &escape(&page.owner.username)),
+            ("opponent", &escape(opponent)),
+            ("list", &list(page)),
+            ("messages", &self.messages(page)),
+            ("settings", &settings),
+            ("script", SCRIPT),
+        ]);
+        let sockets = base.split_once("://").map_or(String::new(), |(scheme, rest)| {
+            format!("{scheme}://{}", rest.split('/').next().unwrap_or_default())
+        });
+        let policy = format!(
+            "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; \
+             connect-src 'self' {sockets}; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'"
+        );
+        let headers = [
+            (CONTENT_SECURITY_POLICY, policy),
+            (REFERRER_POLICY, "no-referrer".to_owned()),
+            (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+            // The key stands in it.
+            (CACHE_CONTROL, "no-store".to_owned()),
+        ];
+        (headers, Html(body)).into_response()
+    }
+
+    /// The address of the WebSocket without key and name; ends in a slash.
+    fn base_for(&self, headers: &HeaderMap) -> String {
+        if !self.base.is_empty() {
+            return format!("{}/", self.base.trim_end_matches('/'));
+        }
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let scheme = if self.web.is_secure() { "wss" } else { "ws" };
+        format!("{scheme}://{host}/private-chat/")
+    }
+
+    fn messages(&self, page: &DialogPage) -> String {
+        let mut rows = String::new();
+        for (shown, read) in &page.messages {
+            let author = shown.sender.user().map_or("", |author| author.username.as_str());
+            let Some(words) = plain::words(&shown.message, self.web.public_url()) else { continue };
+            let read = if *read { "msg-read" } else { "msg-unread" };
+            let other = if author == page.owner.username { "" } else { " opponent" };
+            let _ = writeln!(
+                rows,
+                "<div class=\"row {read}{other}\" data-id=\"{}\"><p><b>{}</b> {}</p></div>",
+                shown.message.id,
+                escape(author),
+                escape(&words),
+            );
+        }
+        rows
+    }
+}
+
+/// A link for each dialog, red or green.
+fn list(page: &DialogPage) -> String {
+    let mut links = String::new();
+    for dialog in &page.list {
+        let name = &dialog.with.username;
+        let color = if dialog.with.online { "btn-success" } else { "btn-danger" };
+        let path = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let _ = writeln!(
+            links,
+            "<li><a id=\"user-{}\" class=\"btn {color}\" href=\"/dialogs/{path}\">{}</a></li>",
+            escape(name),
+            escape(name),
+        );
+    }
+    links
+}
+
+/// Puts texts into the page's places, in one pass, so that no text can name a place.
+fn fill(texts: &[(&str, &str)]) -> String {
+    let mut parts = PAGE.split("{{");
+    let mut page = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").unwrap_or(("", part));
+        let text = texts.iter().find(|(known, _)| *known == name);
+        page.push_str(text.map_or("", |(_, text)| text));
+        page.push_str(rest);
+    }
+    page
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+/// A text as it stands in a script inside a page.
+fn script_text(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() || " .,:/_-@+".contains(c) {
+            quoted.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(quoted, "\\u{unit:04x}");
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Whether the visit comes from our own pages, or from no page at all.
+fn is_own_visit(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return matches!(site, "none" | "same-origin" | "same-site");
+    }
+    let Some(from) = text(REFERER.as_str()) else { return true };
+    let authority = from.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    authority.is_some() && authority == text(HOST.as_str())
+}
+
+fn to_login(path: &str) -> Response {
+    let next = utf8_percent_encode(path, NON_ALPHANUMERIC);
+    (StatusCode::FOUND, [(LOCATION, format!("/accounts/login/?next={next}"))]).into_response()
+}
+
+fn trouble(refusal: &Refusal) -> Response {
+    let status = match refusal.kind() {
+        RefusalKind::NotFound => StatusCode::NOT_FOUND,
+        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, Html(format!("<!doctype html><p>{}</p>", escape(&refusal.to_string()))))
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_leaves_its_place() {
+        assert_eq!(script_text("ws://host:5002/"), "\"ws://host:5002/\"");
+        assert_eq!(
+            script_text("</script>\"'\\\n"),
+            r#""\u003c/script\u003e\u0022\u0027\u005c\u000a""#
+        );
+        assert_eq!(script_text("é😀\u{2028}"), r#""\u00e9\ud83d\ude00\u2028""#);
+        assert_eq!(escape("<a b=\"c\">&'"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39;");
+        let filled = fill(&[("owner", "{{opponent}}"), ("opponent", "X")]);
+        assert!(filled.contains("value=\"{{opponent}}\""), "{filled}");
+    }
+
+    #[test]
+    fn dialogs_are_opened_by_our_own_pages_and_by_nobody_else_s() {
+        let table = [
+            (vec![], true),
+            (vec![("sec-fetch-site", "none")], true),
+            (vec![("sec-fetch-site", "same-origin")], true),
+            (vec![("sec-fetch-site", "cross-site")], false),
+            (vec![("host", "chat:8000"), ("referer", "http://chat:8000/dialogs/")], true),
+            (vec![("host", "chat:8000"), ("referer", "http://evil/")], false),
+            (vec![("referer", "rubbish")], false),
+        ];
+        for (lines, own) in table {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &lines {
+                headers.insert(*name, value.parse().unwrap());
+            }
+            assert_eq!(is_own_visit(&headers), own, "{lines:?}");
+        }
+    }
+}
