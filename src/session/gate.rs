@@ -220,7 +220,8 @@ where
         while let Some(Request { intent, tag }) = waiting.pop_front() {
             let connection = Arc::clone(&self.connection);
             let hold = connection.hold();
-            let outcome = self.execute(intent).await;
+            // Apart, so that a connection at rest does not carry the room for every command.
+            let outcome = Box::pin(self.execute(intent)).await;
             if let Err(refusal) = &outcome {
                 telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
             }

@@ -149,7 +149,7 @@ fn addresses_are_read_by_the_page_s_rules() {
     assert_eq!(read("other_member_id=2&extras=yes"), Ok(plain));
     for bad in [
         "",
-        "other_member_id=+2",
+        "other_member_id=%2B2",
         "other_member_id=2&history_limit=11",
         "other_member_id=2&before_id=",
     ] {

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::{Town, text};
 
@@ -107,8 +109,6 @@ async fn text_that_is_not_utf8_ends_the_connection() {
     let town = Town::open().await;
     let (ann, bob) = (town.member("ann").await, town.member("bob").await);
     let mut a = town.chat(&ann, &bob).await;
-    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
-    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
     let broken = Frame::message(vec![b'a', 0xff, b'b'], OpCode::Data(Data::Text), true);
     a.put(Message::Frame(broken)).await;
     assert_eq!(a.closed().await.0, 1007);
@@ -143,6 +143,7 @@ async fn who_is_too_fast_is_told_so_and_a_flood_ends_the_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_never_reads_is_let_go_and_catches_up() {
+    const SAID: usize = 900;
     let town = Town::with(|settings| {
         settings.limits.sink_bytes = const { std::num::NonZeroUsize::new(256 << 10).unwrap() };
     })
@@ -151,7 +152,6 @@ async fn a_reader_that_never_reads_is_let_go_and_catches_up() {
     let mut a = town.chat(&ann, &bob).await;
     let mut b = town.chat(&bob, &ann).await;
     let words = "x".repeat(8192);
-    const SAID: usize = 900;
     for _ in 0..SAID {
         a.send(words.clone()).await;
         a.text().await;

@@ -16,7 +16,7 @@ async fn neo(town: &Town, member: &Member, chat: &Value) -> Peer {
 async fn neo_reads_what_is_said_here() {
     let town = Town::open().await;
     let (ann, bob) = (town.member("ann").await, town.member("bob").await);
-    let (cat, smile_file) = town.smile(&town.root().await, 5).await;
+    let (smile, smile_file) = town.smile(&town.root().await, 5).await;
     let mut a = town.chat(&ann, &bob).await;
     a.send("hello").await;
     let chat = a.json().await["chat_id"].clone();
@@ -30,7 +30,7 @@ async fn neo_reads_what_is_said_here() {
         (&json!("hi"), &echo["id"])
     );
     assert_eq!(heard["media_list"], json!([]));
-    a.send_json(&json!({ "type": "smile", "smile_id": cat })).await;
+    a.send_json(&json!({ "type": "smile", "smile_id": smile })).await;
     a.json().await;
     let heard = peer.expect("message").await;
     assert_eq!((&heard["message"]["content"], &heard["status"]), (&json!(""), &json!("done")));
@@ -68,7 +68,7 @@ async fn neo_reads_what_is_said_here() {
         ["text", "text", "file"]
     );
     assert_eq!(town.fetch(&json!(smile_file)).await.0, 200);
-    a.send_json(&json!({ "type": "smile", "smile_id": cat })).await;
+    a.send_json(&json!({ "type": "smile", "smile_id": smile })).await;
     assert_eq!(a.json().await["smile_file_uuid"], smile_file);
 }
 
@@ -124,7 +124,7 @@ async fn what_neo_says_is_read_here() {
     // Edited and removed, without extras: only the next history knows.
     let (mut extras, _) = town.open_with(&bob, &ann, "&extras=1").await;
     extras.json().await;
-    let edit = json!({ "token": ann.token, "message_id": first["id"], "text_message": "hello!" });
+    let edit = json!({ "token": ann.token, "message_id": first["id"], "text_content": "hello!" });
     town.world.ok("/message/update", edit).await;
     let edited = extras.json().await;
     assert_eq!((&edited["type"], &edited["kind"]), (&json!("edited"), &json!("text")));

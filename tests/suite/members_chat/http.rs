@@ -178,8 +178,11 @@ async fn superusers_change_members() {
     );
 }
 
+/// Name, name of a file, and bytes, of each field of a form.
+type Fields<'a> = &'a [(&'a str, Option<&'a str>, &'a [u8])];
+
 /// A form with these fields.
-async fn form(house: &House, token: &str, fields: &[(&str, Option<&str>, &[u8])]) -> Answer {
+async fn form(house: &House, token: &str, fields: Fields<'_>) -> Answer {
     let mut body = Vec::new();
     for (name, file, bytes) in fields {
         let file = file.map(|file| format!("; filename=\"{file}\"")).unwrap_or_default();
@@ -210,8 +213,7 @@ async fn superusers_make_price_and_retire_smiles() {
     let drawn = form(&house, &root, &[("price", None, b"0"), ("file", Some("a.png"), svg)]).await;
     assert_eq!((drawn.status, &drawn.body["price"]), (201, &json!(0)));
     let big = vec![7; 5_000_001];
-    type Fields<'a> = &'a [(&'a str, Option<&'a str>, &'a [u8])];
-    let table: [(Fields, u16, &str); 7] = [
+    let table: [(Fields<'_>, u16, &str); 7] = [
         (&[("image", Some("a"), PNG)], 422, "validation_error"),
         (&[("file", Some("a"), b"")], 422, "empty_file"),
         (&[("file", Some("a.png"), b"hello")], 422, "not_an_image"),

@@ -62,6 +62,13 @@ async fn pages_of_other_origins_are_let_in_unless_there_is_a_list() {
     Raw::connect(&url, &[]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_switches_the_dialect_off_has_nothing_at_its_address() {
+    let town = Town::with(|settings| settings.members_chat.enabled = false).await;
+    let tried = Raw::try_connect(&town.address(2, ""), &[]).await;
+    assert_eq!(tried.err(), Some(404));
+}
+
 /// Conformance check 2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_frame_is_the_history_and_a_refusal_is_a_close_alone() {
