@@ -86,7 +86,11 @@ impl Services {
             return Ok(());
         }
         for (conversation, named) in self.store().conversations_of_messages(messages).await? {
-            let Ok(standing) = self.standing_in(caller, conversation).await else { continue };
+            let standing = match self.standing_in(caller, conversation).await {
+                Ok(standing) => standing,
+                Err(refusal) if refusal.is_our_fault() => return Err(refusal),
+                Err(_) => continue,
+            };
             // Groups cannot be reached from there.
             if dialect == Dialect::PrivateChat && standing.conversation.kind != Kind::Direct {
                 continue;

@@ -37,6 +37,42 @@ pub struct Waiting {
     pub next: Option<Collecting>,
 }
 
+/// What was found of several conversations, in no order.
+#[derive(Default)]
+struct Found {
+    messages: Vec<(Place, Kind, Shown)>,
+    /// Up to here every conversation was read, if some may have more.
+    bound: Option<i64>,
+    /// Those that may have more.
+    unfinished: HashSet<ConversationId>,
+}
+
+impl Found {
+    fn stop_at(&mut self, place: i64) {
+        self.bound = Some(self.bound.map_or(place, |bound| bound.min(place)));
+    }
+
+    /// As much as is complete and fits, in the order of places.
+    fn page(mut self, limit: usize) -> Waiting {
+        self.messages.sort_unstable_by_key(|(place, ..)| *place);
+        if self.messages.len() > limit {
+            self.stop_at(self.messages[limit - 1].0.get());
+        }
+        let mut next = None;
+        if let Some(bound) = self.bound {
+            let fits = self.messages.partition_point(|(place, ..)| place.get() <= bound);
+            for (_, _, one) in self.messages.drain(fits..) {
+                self.unfinished.insert(one.message.conversation);
+            }
+            let mut from: Vec<_> = self.unfinished.into_iter().collect();
+            from.sort_unstable();
+            next = Some(Collecting { from: Some(from), after: Place::new(bound) });
+        }
+        let messages = self.messages.into_iter().map(|(_, kind, one)| (kind, one)).collect();
+        Waiting { messages, next }
+    }
+}
+
 impl Store {
     /// Notes that a user has connected with a courier client; from the first time on, what
     /// other dialects deliver waits for that client as well.
@@ -86,23 +122,18 @@ impl Store {
         limit: u32,
         once: bool,
     ) -> Result<Waiting, StoreError> {
-        let after = collecting.after.get();
         let memberships = self.memberships(user, collecting.from.as_deref()).await?;
-        let since = users::Entity::find_by_id(user.get()).one(self.reads()).await?;
-        let since = since.and_then(|row| row.courier_since).map(Timestamp::from_micros);
-        let each = (READ / memberships.len().max(1)).clamp(5, limit as usize) as u32;
-        let mut all = Vec::new();
-        // Up to here every conversation was read.
-        let mut bound: Option<i64> = None;
-        let mut unfinished = HashSet::new();
+        let row = users::Entity::find_by_id(user.get()).one(self.reads()).await?;
+        let since = row.and_then(|row| row.courier_since).map(Timestamp::from_micros);
+        let each = (READ / memberships.len().max(1)).max(5).min(limit as usize) as u32;
+        let mut found = Found::default();
         for (member, conversation) in &memberships {
-            let from = self.waits_from(member, once).await.max(after);
+            let from = self.waits_from(member, once).await.max(collecting.after.get());
             let page =
                 self.page_after(conversation.id, conversation.kind, Place::new(from), each).await?;
             if page.more {
-                let reached = page.reached.get();
-                bound = Some(bound.map_or(reached, |bound| bound.min(reached)));
-                unfinished.insert(conversation.id);
+                found.stop_at(page.reached.get());
+                found.unfinished.insert(conversation.id);
             }
             if page.messages.is_empty() {
                 continue;
@@ -116,27 +147,11 @@ impl Store {
                 let addressed = message.author != Principal::User(user)
                     && message.seq > Seq::new(member.joined_seq);
                 if addressed && !(before_us && seen.covers(place.get())) {
-                    all.push((place, conversation.kind, one));
+                    found.messages.push((place, conversation.kind, one));
                 }
             }
         }
-        all.sort_unstable_by_key(|(place, ..)| *place);
-        let fits = all.len().min(limit as usize);
-        if fits < all.len() {
-            let last = all[fits - 1].0.get();
-            bound = Some(bound.map_or(last, |bound| bound.min(last)));
-        }
-        let Some(bound) = bound else {
-            let messages = all.into_iter().map(|(_, kind, one)| (kind, one)).collect();
-            return Ok(Waiting { messages, next: None });
-        };
-        let rest = all.split_off(all.partition_point(|(place, ..)| place.get() <= bound));
-        unfinished.extend(rest.iter().map(|(_, _, one)| one.message.conversation));
-        let messages = all.into_iter().map(|(_, kind, one)| (kind, one)).collect();
-        let mut from: Vec<_> = unfinished.into_iter().collect();
-        from.sort_unstable();
-        let next = Collecting { from: Some(from), after: Place::new(bound) };
-        Ok(Waiting { messages, next: Some(next) })
+        Ok(found.page(limit as usize))
     }
 
     /// Up to where a membership's messages wait no more.

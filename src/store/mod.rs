@@ -56,6 +56,7 @@ pub use delivered::Reception;
 pub use devices::{DeviceKeys, NewDevice};
 pub use error::StoreError;
 pub use files::{Files, Incoming, Kept, SweepError};
+pub use letters::Waiting;
 pub use logins::{BrowserHashes, Ending, Identity, LOGINS_ENDED};
 pub use messages::{Cap, ListFrom};
 pub use notices::Notice;

@@ -117,6 +117,11 @@ impl Store {
             if let Some(group) = find_conversation(tx, id).await? {
                 news.append(listed_for_all(tx, &group, Listing::Added).await?);
             }
+            // Nobody has joined it yet; its members' mail brings it.
+            let (message, sender) = self.as_changed(tx, posted.message).await?;
+            let message = std::sync::Arc::new(message);
+            let event = Event::MessagePosted { message, sender, aside: None };
+            let news = news.conversation(id, Notice::new([Topic::Conversation(id)], event));
             Ok(Changed { value: (id, posted), news })
         })
         .await

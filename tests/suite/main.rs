@@ -4,6 +4,7 @@
 
 mod checklist;
 mod cli;
+mod courier;
 mod crash;
 mod faults;
 mod first_steps;

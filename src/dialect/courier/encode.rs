@@ -274,8 +274,19 @@ pub(super) fn refused(about: &About, refusal: &Refusal) -> Utf8Bytes {
             retry_after_ms: Some(retry_after * 1000),
             ..error("rate_limited", refusal.to_string())
         },
-        RefusalKind::Malformed => return bad_members(about),
-        _ => error("internal", "The server could not do this; nothing was stored.".to_owned()),
+        RefusalKind::Malformed if about.is_beginning() => return bad_members(about),
+        RefusalKind::Malformed
+        | RefusalKind::Unidentified
+        | RefusalKind::Expired
+        | RefusalKind::WrongPassword
+        | RefusalKind::Inactive
+        | RefusalKind::TooLarge
+        | RefusalKind::TooManyConnections
+        | RefusalKind::Offline
+        | RefusalKind::Unavailable
+        | RefusalKind::Unknown => {
+            error("internal", "The server could not do this; nothing was stored.".to_owned())
+        }
     })
 }
 

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
+use super::Visit;
 use super::codec::{MOST, user_id};
-use crate::domain::UserId;
+use crate::domain::{Credentials, UserId};
 
 /// What the first message says.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +42,23 @@ pub(super) fn read(text: &str) -> Option<Greeting> {
     }
     let token = bearer(text).unwrap_or(text);
     is_token(token).then(|| plain(None, Some(token.to_owned())))?
+}
+
+/// By what a first message claims to be somebody, given what the handshake has shown; or why
+/// it cannot.
+pub(super) fn claim(visit: &Visit, said: Greeting) -> Result<Credentials, &'static str> {
+    let (shown, owner) = visit.identity.clone().unzip();
+    if let (Some(owner), Some(named)) = (owner, said.user)
+        && owner != named
+    {
+        return Err("user mismatch");
+    }
+    match (said.token.or(shown), said.user.or(owner)) {
+        (Some(token), Some(user)) => Ok(Credentials::TokenOf { token, user }),
+        (Some(token), None) => Ok(Credentials::Token(token)),
+        (None, Some(user)) => Ok(Credentials::Number { user, local: visit.local }),
+        (None, None) => Err("authorization required"),
+    }
 }
 
 /// What stands behind `Bearer`, in any case.
@@ -83,6 +101,32 @@ fn object(text: &str) -> Option<Greeting> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_that_names_a_user_names_the_same_one() {
+        let ann = UserId::new(1);
+        let token = |token: &str| Ok(Credentials::Token(token.to_owned()));
+        let token_of =
+            |token: &str, user| Ok(Credentials::TokenOf { token: token.to_owned(), user });
+        let number = |local| Ok(Credentials::Number { user: ann, local });
+        let nobody = Visit::default();
+        let local = Visit { local: true, ..Visit::default() };
+        let shown = Visit { identity: Some(("h.h.h".to_owned(), ann)), ..Visit::default() };
+        let table = [
+            (&nobody, "1", number(false)),
+            (&local, "1", number(true)),
+            (&nobody, "a.b.c", token("a.b.c")),
+            (&nobody, "{\"token\": \"t\", \"user_id\": 7}", token_of("t", UserId::new(7))),
+            (&shown, "1", token_of("h.h.h", ann)),
+            (&shown, "a.b.c", token_of("a.b.c", ann)),
+            (&shown, "{\"token\": \"t\", \"user_id\": 1}", token_of("t", ann)),
+            (&shown, "2", Err("user mismatch")),
+            (&shown, "{\"token\": \"t\", \"user_id\": 2}", Err("user mismatch")),
+        ];
+        for (visit, text, claimed) in table {
+            assert!(claim(visit, read(text).unwrap()) == claimed, "{text}");
+        }
+    }
 
     #[test]
     fn a_first_message_is_a_number_or_a_token() {

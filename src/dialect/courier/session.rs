@@ -11,9 +11,9 @@ use super::codec::{self, About, Called, Meaning};
 use super::encode::{self, Keys};
 use super::{CourierManners, Visit, greeting};
 use crate::domain::{
-    Addressee, Collecting, Command, ConversationId, Credentials, Dialect, Event, Kind,
-    LetterCommand, LetterReply, Message, MessageId, Outcome, Party, Place, Principal, Refusal,
-    RefusalKind, Reply, Shown, UserId,
+    Addressee, Collecting, Command, ConversationId, Dialect, Event, Kind, LetterCommand,
+    LetterReply, Message, MessageId, Outcome, Party, Place, Principal, Refusal, RefusalKind, Reply,
+    Shown, UserId,
 };
 use crate::session::{Charge, Delivery, Hearing, Intent, Request, Session, Step};
 use crate::settings::{DeliveryConfirm, ReceiptsPolicy};
@@ -120,19 +120,10 @@ impl CourierSession {
         let refuse = |reason| Step::idle().and_close(Close::Refused(reason));
         let Some(said) = greeting::read(text) else { return refuse("authorization required") };
         self.extras |= said.extras;
-        let shown = self.visit.identity.clone();
-        if let (Some((_, user)), Some(named)) = (&shown, said.user)
-            && *user != named
-        {
-            return refuse("user mismatch");
-        }
-        let bare = said.token.is_none() && shown.is_none();
-        let user = said.user.or(shown.as_ref().map(|(_, user)| *user));
-        let credentials = match (said.token.or(shown.map(|(token, _)| token)), user) {
-            (Some(token), Some(user)) => Credentials::TokenOf { token, user },
-            (Some(token), None) => Credentials::Token(token),
-            (None, Some(user)) => Credentials::Number { user, local: self.visit.local },
-            (None, None) => return refuse("authorization required"),
+        let bare = said.token.is_none() && self.visit.identity.is_none();
+        let credentials = match greeting::claim(&self.visit, said) {
+            Ok(credentials) => credentials,
+            Err(reason) => return refuse(reason),
         };
         let tag = Tag::Greeting { bare };
         Step::ask(Request { intent: Intent::Identify(credentials), tag })

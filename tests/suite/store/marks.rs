@@ -1,6 +1,9 @@
 //! Pages in the order of places, and what readers mark, on every database that is there.
 
-use klatsch::domain::{ConversationId, Dialect, MessageId, Place, Posted, Topic};
+use klatsch::domain::{
+    ClientRef, Collecting, ConversationId, Dialect, MessageId, Place, Posted, Topic,
+};
+use klatsch::policy;
 
 use super::conversations::World;
 use crate::support::databases;
@@ -139,5 +142,69 @@ async fn delivery_is_told_once_and_to_the_author_alone() {
         let told = [format!("delivered [{}]", ids[0]), format!("delivered [{}]", ids[2])];
         assert_eq!(author.heard(), told, "{}", database.name);
         assert_eq!(others.heard(), ["read 1 up to s0, direct true"], "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn what_waits_lies_behind_a_cursor_of_its_own() {
+    for database in databases::each().await {
+        let world = World::on(&database).await;
+        let (id, _) = world.group().await;
+        let direct = world.direct().await;
+        for number in 0..4 {
+            world.post(&world.ann, id, &format!("g{number}"), &[]).await;
+            world.post(&world.ann, direct, &format!("d{number}"), &[]).await;
+        }
+        world.post(&world.bob, id, "own", &[]).await;
+        // What another dialect has shown before the first courier connection does not wait.
+        let read = world.reading(&world.bob, direct).await;
+        world.store.mark_read(read, klatsch::domain::Seq::new(2)).await.unwrap();
+        world.store.begin_courier(world.bob.id).await.unwrap();
+        let waiting = async |limit, once| {
+            let (mut words, mut next) = (Vec::new(), Some(Collecting::all()));
+            while let Some(collecting) = next {
+                let page = world.store.list_waiting(world.bob.id, &collecting, limit, once);
+                let page = page.await.unwrap();
+                assert!(page.messages.len() <= limit as usize);
+                words.extend(page.messages.iter().map(|(_, one)| one.message.text.clone()));
+                next = page.next;
+            }
+            words.join(" ")
+        };
+        let all = "first g0 g1 g2 d2 g3 d3";
+        for limit in [1, 2, 5, 200] {
+            assert_eq!(waiting(limit, false).await, all, "{} by {limit}", database.name);
+        }
+        // Later reading elsewhere changes nothing, unless each message is to wait but once.
+        let read = world.reading(&world.bob, direct).await;
+        world.store.mark_read(read, klatsch::domain::Seq::new(3)).await.unwrap();
+        assert_eq!(waiting(200, false).await, all, "{}", database.name);
+        assert_eq!(waiting(200, true).await, "first g0 g1 g2 g3 d3", "{}", database.name);
+        world.store.begin_courier(world.bob.id).await.unwrap();
+        assert_eq!(waiting(200, false).await, all, "a second connection begins nothing");
+        let permit = world.reading(&world.bob, id).await;
+        let page = world.store.shown_after(&permit, Place::new(0), 3).await.unwrap();
+        let reached = page.messages[2].message.place.unwrap();
+        world.log.mark_delivered(&permit, reached, Dialect::Courier).await.unwrap();
+        assert_eq!(waiting(200, false).await, "g2 d2 g3 d3", "{}", database.name);
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_is_asked_for_twice_under_a_name_is_made_once() {
+    for database in databases::each().await {
+        let world = World::on(&database).await;
+        let ear = world.listen(Topic::Inbox(World::principal(&world.bob)));
+        let name = ClientRef::new("g1".to_owned()).unwrap();
+        let gather = async |reference| {
+            let permit = policy::may_gather(world.ann.id, [world.bob.id], 3).unwrap();
+            world.store.gather(permit, "Tea", "About tea", reference).await.unwrap()
+        };
+        let (first, again) = tokio::join!(gather(Some(&name)), gather(Some(&name)));
+        assert_eq!(first, again, "{}", database.name);
+        assert_ne!(gather(None).await, first);
+        assert_eq!(world.store.list_members(first).await.unwrap().len(), 2);
+        let told = ["ConversationChanged", "RoomListed", "ConversationChanged", "RoomListed"];
+        assert_eq!(ear.heard(), told, "{}", database.name);
     }
 }
