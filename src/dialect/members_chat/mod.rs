@@ -18,7 +18,7 @@ use axum::body::Body;
 use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, any, get};
 use axum::{Json, Router};
 use serde_json::json;
 
@@ -85,7 +85,10 @@ struct Door {
 /// The address of the dialect, if it is spoken at all.
 pub fn routes(gate: &Gate, settings: &Settings) -> Router {
     if !settings.members_chat.enabled {
-        return Router::new();
+        // Said here: the HTTP API has an address of this form for other verbs.
+        let text = "there is nothing at this address";
+        let absent = any(async move || complaint(StatusCode::NOT_FOUND, "not_found", text));
+        return both(absent);
     }
     let limits = &settings.limits;
     let socket = RawSettings {
@@ -102,7 +105,11 @@ pub fn routes(gate: &Gate, settings: &Settings) -> Router {
         let door = Arc::clone(&door);
         async move { door.open(request) }
     };
-    Router::new().route("/members/chat", get(open.clone())).route("/members/chat/", get(open))
+    both(get(open))
+}
+
+fn both(route: MethodRouter) -> Router {
+    Router::new().route("/members/chat", route.clone()).route("/members/chat/", route)
 }
 
 impl Door {
