@@ -166,7 +166,8 @@ pub fn shown_path(address: &str) -> Cow<'_, str> {
 /// Whether a part of a path looks like a session key or a token.
 fn is_secret(part: &str) -> bool {
     let is_key = part.len() >= 32 && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    is_key || part.starts_with("eyJ")
+    // Encoded, anything of that length may be one.
+    is_key || part.starts_with("eyJ") || (part.len() >= 32 && part.contains('%'))
 }
 
 #[cfg(test)]
@@ -187,6 +188,7 @@ mod tests {
                 "/media/file/0b8f7a52-7c3e-4a53-9d6f-2f5a1f0e6c11",
                 "/media/file/0b8f7a52-7c3e-4a53-9d6f-2f5a1f0e6c11",
             ),
+            (&format!("/%30{}/bob", &key[1..]), "/…/bob"),
             ("/private-chat/", "/private-chat/"),
             ("", ""),
         ];

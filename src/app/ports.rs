@@ -54,7 +54,7 @@ impl App {
         let mut ports = Vec::new();
         if settings.private_chat.enabled {
             let router = self.private_chat.own_port();
-            ports.push(("private-chat", settings.private_chat.listen.clone(), router));
+            ports.push(("private-chat", settings.private_chat.listen, router));
         }
         if settings.courier.enabled {
             ports.push(("courier", settings.courier.listen, self.courier.own_port()));

@@ -181,7 +181,7 @@ impl Told {
     async fn tell_dialogs(&self, user: UserId, who: Party, online: bool) -> Result<(), StoreError> {
         let partners = self.store.list_dialog_partners(user).await?;
         let mut topics: Vec<_> =
-            partners.into_iter().map(|(other, _)| Topic::Inbox(Principal::User(other))).collect();
+            partners.into_keys().map(|other| Topic::Inbox(Principal::User(other))).collect();
         topics.push(Topic::Presence(user));
         let event = Event::PresenceAnnounced { who, online };
         self.store.tell(News::none().personal(Notice::new(topics, event))).await;

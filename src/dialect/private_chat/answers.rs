@@ -33,11 +33,11 @@ impl PrivateChatSession {
                 self.waking(Step::ask(meet))
             }
             Ok(_) => Step::idle(),
-            Err(refusal) => Step::idle().and_close(match refusal.kind() {
-                RefusalKind::TooManyConnections => Close::TooMany,
-                _ if refusal.is_our_fault() => Close::Fault,
-                _ => Close::Refused("invalid session"),
-            }),
+            Err(refusal) if refusal.kind() == RefusalKind::TooManyConnections => {
+                Step::idle().and_close(Close::TooMany)
+            }
+            Err(refusal) if refusal.is_our_fault() => Step::idle().and_close(Close::Fault),
+            Err(_) => Step::idle().and_close(Close::Refused("invalid session")),
         }
     }
 
@@ -165,7 +165,7 @@ impl PrivateChatSession {
                     })
                     .collect();
                 let answer = json!({"type": "dialogs", "value": value});
-                Step::reply(encode::answer(answer, reference))
+                Step::reply(encode::answer(&answer, reference))
             }
             DialogReply::Shown { shown, to } => {
                 let Some(author) = shown.sender.user() else { return Step::idle() };

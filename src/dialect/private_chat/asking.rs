@@ -61,16 +61,14 @@ impl PrivateChatSession {
                 step.and_ask(dialogs(read, Tag::Ask(Box::new(packet))))
             }
             Meaning::List => step.and_ask(dialogs(DialogCommand::List, Tag::Ask(Box::new(packet)))),
-            Meaning::Edit { message, text } => match Text::new(text, self.manners.max_text_chars) {
-                Ok(text) => {
-                    let edit = DialogCommand::Edit { message, text };
-                    step.and_ask(dialogs(edit, Tag::Ask(Box::new(packet))))
-                }
-                Err(_) => {
+            Meaning::Edit { message, text } => {
+                let Ok(text) = Text::new(text, self.manners.max_text_chars) else {
                     let mistake = packet.blame(Mistake::too_long(self.manners.max_text_chars));
-                    step.and_then(self.mistake(&mistake))
-                }
-            },
+                    return step.and_then(self.mistake(&mistake));
+                };
+                let edit = DialogCommand::Edit { message, text };
+                step.and_ask(dialogs(edit, Tag::Ask(Box::new(packet))))
+            }
             Meaning::Remove(message) => {
                 let remove = DialogCommand::Remove { message };
                 step.and_ask(dialogs(remove, Tag::Ask(Box::new(packet))))
@@ -91,12 +89,9 @@ impl PrivateChatSession {
 
     pub(super) fn post(&mut self, packet: Packet, post: Post) -> Step<Self> {
         self.typed = None;
-        let text = match Text::new(post.text.clone(), self.manners.max_text_chars) {
-            Ok(text) => text,
-            Err(_) => {
-                let mistake = packet.blame(Mistake::too_long(self.manners.max_text_chars));
-                return self.mistake(&mistake);
-            }
+        let Ok(text) = Text::new(post.text.clone(), self.manners.max_text_chars) else {
+            let mistake = packet.blame(Mistake::too_long(self.manners.max_text_chars));
+            return self.mistake(&mistake);
         };
         let to = post.to.as_deref().unwrap_or(self.opponent_name());
         let (reference, aside) = (post.reference.clone(), post.aside.clone());

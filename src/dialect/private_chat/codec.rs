@@ -233,7 +233,8 @@ impl Packet {
             },
             Kind::Dialogs => Meaning::List,
             Kind::EditMessage => {
-                Meaning::Edit { message: self.message_id("message_id")?, text: self.text()? }
+                let (message, text) = (self.message_id("message_id")?, self.text()?);
+                if is_empty(&text) { Meaning::Nothing } else { Meaning::Edit { message, text } }
             }
             Kind::DeleteMessage => Meaning::Remove(self.message_id("message_id")?),
         })
@@ -241,8 +242,7 @@ impl Packet {
 
     fn post(&self, extras: bool) -> Result<Meaning, Mistake> {
         let text = self.text()?;
-        // What is left without U+0000 counts.
-        if text.chars().all(|c| c == '\0') {
+        if is_empty(&text) {
             return Ok(Meaning::Nothing);
         }
         let to = self.username()?;
@@ -253,8 +253,8 @@ impl Packet {
 
     /// The keys that are passed on, if they are not too many.
     fn aside(&self, extras: bool) -> Option<Arc<RawValue>> {
-        let is_further = |key: &&String| !OWN.contains(&key.as_str()) && !(extras && *key == "ref");
-        let further: BTreeMap<_, _> = self.keys.iter().filter(|(key, _)| is_further(key)).collect();
+        let is_known = |key: &str| OWN.contains(&key) || (extras && key == "ref");
+        let further: BTreeMap<_, _> = self.keys.iter().filter(|(key, _)| !is_known(key)).collect();
         if further.is_empty() || further.len() > FURTHER {
             return None;
         }
@@ -300,6 +300,11 @@ impl Packet {
             }
         }
     }
+}
+
+/// Whether nothing is left of a text without its U+0000.
+fn is_empty(text: &str) -> bool {
+    text.chars().all(|c| c == '\0')
 }
 
 fn digits(text: &str) -> Option<i64> {

@@ -177,11 +177,11 @@ pub(super) fn history<'a>(
             Some(Value::Object(keys))
         })
         .collect();
-    answer(json!({"type": "history", "username": with, "value": value, "more": more}), reference)
+    answer(&json!({"type": "history", "username": with, "value": value, "more": more}), reference)
 }
 
 /// An answer with the reference of its question.
-pub(super) fn answer(value: Value, reference: Option<&Arc<RawValue>>) -> Utf8Bytes {
+pub(super) fn answer(value: &Value, reference: Option<&Arc<RawValue>>) -> Utf8Bytes {
     let mut text = value.to_string();
     if let Some(reference) = reference {
         append(&mut text, "ref", reference.get());
@@ -303,17 +303,15 @@ impl Mistake {
 
     /// A command was not carried out.
     pub(super) fn refused(refusal: &Refusal) -> Self {
-        match refusal.kind() {
-            RefusalKind::TooPoor { price, balance } => {
-                Self::new("insufficient_balance", "A message costs more coins than there are.")
-                    .with("price", price)
-                    .with("balance", balance)
-            }
-            RefusalKind::Unavailable | RefusalKind::Unknown => {
-                Self::new("internal", "The server could not do this; nothing was stored.")
-            }
-            other => Self::new(other.code(), refusal.to_string()),
+        if refusal.is_our_fault() {
+            return Self::new("internal", "The server could not do this; nothing was stored.");
         }
+        let RefusalKind::TooPoor { price, balance } = refusal.kind() else {
+            return Self::new(refusal.code(), refusal.to_string());
+        };
+        Self::new(refusal.code(), "A message costs more coins than there are.")
+            .with("price", price)
+            .with("balance", balance)
     }
 
     fn with(mut self, key: &'static str, value: impl Into<Value>) -> Self {
@@ -338,6 +336,6 @@ impl Mistake {
             self.request.as_ref().map(|request| request.chars().take(64).collect());
         keys.insert("request".to_owned(), request.into());
         keys.extend(self.further.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        answer(Value::Object(keys), self.reference.as_ref())
+        answer(&Value::Object(keys), self.reference.as_ref())
     }
 }

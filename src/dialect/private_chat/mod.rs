@@ -156,7 +156,7 @@ impl PrivateChat {
         let session = PrivateChatSession::new(Arc::clone(&door.manners), visit);
         let gate = door.gate.clone();
         upgrade(request, door.raw.clone(), async move |socket| {
-            gate.admit(session, socket, client, pace).await;
+            Box::pin(gate.admit(session, socket, client, pace)).await;
         })
     }
 }

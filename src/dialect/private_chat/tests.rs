@@ -85,9 +85,7 @@ fn json(value: &Value) -> Utf8Bytes {
     value.to_string().into()
 }
 
-fn done() -> crate::domain::Outcome {
-    Ok(Reply::Dialogs(DialogReply::Done))
-}
+const DONE: Reply = Reply::Dialogs(DialogReply::Done);
 
 #[test]
 fn packets_mean_what_the_page_says() {
@@ -251,8 +249,8 @@ fn a_foreign_key_is_proven_before_anything_else_counts() {
         .asks(&vouch(), Err(Refusal::unidentified()))
         .client_reads([json(&wrong)])
         .client(r#"{"type":"online","session_key":"other"}"#.into())
-        .asks(&vouch(), done())
-        .asks(&dialogs(DialogCommand::Announce), done())
+        .asks(&vouch(), Ok(DONE))
+        .asks(&dialogs(DialogCommand::Announce), Ok(DONE))
         .client_reads([]);
 }
 

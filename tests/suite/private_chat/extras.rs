@@ -137,3 +137,51 @@ async fn authors_edit_and_delete_and_those_with_extras_are_told() {
     a.send_json(&json!({"type": "delete-message", "message_id": 12345})).await;
     assert_eq!(a.json().await["code"], "not_found");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_lost_while_messages_flowed_finds_them_all_in_the_history() {
+    let stage = Stage::open().await;
+    let (ann, bob) = (stage.user("ann").await, stage.user("bob").await);
+    let mut a = stage.rich(&ann, "bob").await;
+    until_settled(&mut a).await;
+    let mut b = stage.bound(&bob, "ann").await;
+    let (mut read, mut newest) = (Vec::new(), 0);
+    for number in 0..=10 {
+        b.send_json(&message("ann", &number.to_string())).await;
+    }
+    while read.len() < 5 {
+        let packet = a.json().await;
+        if packet["type"] == "new-message" {
+            newest = packet["message_id"].as_i64().unwrap();
+            read.push(packet["message"].clone());
+        }
+    }
+    a.vanish();
+    for number in 11..30 {
+        b.send_json(&message("ann", &number.to_string())).await;
+    }
+    until_settled(&mut b).await;
+    // Back, and from the newest backwards until something is known.
+    let mut a = stage.rich(&ann, "bob").await;
+    let (mut missed, mut before) = (Vec::new(), Value::Null);
+    loop {
+        a.send_json(&json!({"type": "history", "before": before, "limit": 7})).await;
+        let page = loop {
+            let packet = a.json().await;
+            if packet["type"] == "history" {
+                break packet;
+            }
+        };
+        let value = page["value"].as_array().unwrap();
+        let fresh: Vec<_> =
+            value.iter().filter(|one| one["message_id"].as_i64().unwrap() > newest).collect();
+        missed.splice(0..0, fresh.iter().map(|one| one["message"].clone()));
+        if fresh.len() < value.len() || page["more"] == false {
+            break;
+        }
+        before = value[0]["message_id"].clone();
+    }
+    read.extend(missed);
+    let all: Vec<Value> = (0..30).map(|number| number.to_string().into()).collect();
+    assert_eq!(read, all);
+}

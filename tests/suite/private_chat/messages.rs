@@ -240,3 +240,21 @@ async fn messages_of_one_socket_keep_their_order() {
     }
     assert_eq!(texts, (0..30).map(|number| number.to_string()).collect::<Vec<_>>());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_messages_cost_coins_who_has_none_is_told_the_price() {
+    let stage = Stage::with(|settings| {
+        settings.members_chat.billed_dialects =
+            serde_json::from_value(json!(["private-chat"])).unwrap();
+        settings.members_chat.initial_balance = 7;
+    })
+    .await;
+    let (ann, _) = (stage.user("ann").await, stage.user("bob").await);
+    let mut a = stage.bound(&ann, "bob").await;
+    a.send_json(&message("bob", "for five")).await;
+    assert_eq!(plain(a.json().await), arrives("ann", "bob", "for five"));
+    a.send_json(&message("bob", "too dear")).await;
+    let error = a.json().await;
+    let told = (&error["code"], &error["price"], &error["balance"]);
+    assert_eq!(told, (&json!("insufficient_balance"), &json!(5), &json!(2)), "{error}");
+}
