@@ -1,10 +1,11 @@
 //! The page of rooms: small, and our own work.
 
+use std::net::IpAddr;
+
 use axum::Extension;
 use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use std::net::IpAddr;
 
 use super::form::login_address;
 use super::{Pages, escape, go_to, page as safe};

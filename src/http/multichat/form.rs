@@ -1,5 +1,7 @@
 //! The form by which browsers log in, and the address by which they log out.
 
+use std::net::IpAddr;
+
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Query, State};
@@ -7,7 +9,6 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use std::net::IpAddr;
 
 use super::{Pages, SESSION_COOKIE, escape, go_to, page};
 use crate::domain::{Refusal, RefusalKind};

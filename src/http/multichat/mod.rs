@@ -6,6 +6,8 @@
 mod chat;
 mod form;
 
+use std::net::IpAddr;
+
 use axum::Router;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -13,7 +15,6 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::net::IpAddr;
 
 use super::Web;
 use super::identity::cookie;

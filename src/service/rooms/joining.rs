@@ -35,14 +35,32 @@ impl Services {
             self.hub().unsubscribe(connection, Topic::Attendance(room));
             return Err(refusal);
         }
-        let permit = policy::may_read(&*self.standing_in(caller, room).await?)?;
-        let replay = self.read_past(&permit, past).await?;
-        if keep.is_some() {
-            self.note_place(caller, &permit, &replay).await?;
-        }
+        let replay = match self.look_back(caller, room, past, keep.is_some()).await {
+            Ok(replay) => replay,
+            Err(refusal) => {
+                // Who is told that it was not done must not be there.
+                self.leave_conversation(caller, room).await;
+                return Err(refusal);
+            }
+        };
         let present = names(&self.hub().attendance().present(room));
         let room = standing.conversation.clone().into();
         Ok(RoomReply::Joined { room, replay: Some(replay), present })
+    }
+
+    async fn look_back(
+        &self,
+        caller: &Caller,
+        room: ConversationId,
+        past: Past,
+        keep: bool,
+    ) -> Result<Replay, Refusal> {
+        let permit = policy::may_read(&*self.standing_in(caller, room).await?)?;
+        let replay = self.read_past(&permit, past).await?;
+        if keep {
+            self.note_place(caller, &permit, &replay).await?;
+        }
+        Ok(replay)
     }
 
     /// Everything before what the connection is shown counts as arrived.

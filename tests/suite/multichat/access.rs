@@ -207,3 +207,17 @@ async fn who_is_too_fast_is_told_so_once_and_who_goes_on_is_let_go() {
     };
     assert_eq!((code, reason.as_str()), (1008, "flood"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_too_many_is_let_go() {
+    let house = House::with(|settings| settings.limits.sockets_per_user = 2.try_into().unwrap());
+    let house = house.await;
+    let bob = house.person("bob");
+    let cookie = house.cookie(bob);
+    let mut first = house.page(&cookie).await;
+    let _second = house.page(&cookie).await;
+    first.packets().await;
+    let mut third = house.page(&cookie).await;
+    assert_eq!(third.closed().await.0, 1013);
+    first.reads_nothing().await;
+}

@@ -4,5 +4,6 @@ mod charges;
 mod conversations;
 mod log;
 mod marks;
+mod rooms;
 mod schema;
 mod transactions;
