@@ -1,4 +1,4 @@
-//! The dialects of raw WebSockets, set up as the settings say.
+//! The dialects of raw connections, set up as the settings say.
 
 use std::num::NonZeroUsize;
 

@@ -208,7 +208,8 @@ where
         let Some(caller) = self.connection.caller() else { return };
         for (conversation, place) in shown {
             let services = &self.gate.services;
-            let noted = services.confirm_delivered(&caller, S::DIALECT, conversation, place).await;
+            let noted = services.confirm_delivered(&caller, S::DIALECT, conversation, place);
+            let noted = Box::pin(noted).await;
             if let Err(refusal) = noted {
                 tracing::debug!(%refusal, %conversation, "delivery was not noted");
             }
@@ -236,7 +237,7 @@ where
     async fn let_in(&mut self, caller: Caller) {
         let connection = Arc::clone(&self.connection);
         let hold = connection.hold();
-        let bound = self.bind(caller).await;
+        let bound = Box::pin(self.bind(caller)).await;
         if let Err(refusal) = &bound {
             telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
             if refusal.kind() == RefusalKind::TooManyConnections {
@@ -298,7 +299,8 @@ where
         });
         for command in commands {
             let caller = self.connection.caller();
-            if let Err(refusal) = self.gate.services.execute(caller.as_ref(), command).await {
+            let done = Box::pin(self.gate.services.execute(caller.as_ref(), command)).await;
+            if let Err(refusal) = done {
                 tracing::debug!(%refusal, "a last wish was refused");
             }
         }

@@ -25,6 +25,11 @@ where
     /// The connection is up.
     pub(crate) fn open(mut session: S) -> Self {
         let step = session.on_open();
+        Self::begun(session, step)
+    }
+
+    /// The connection is up, and the session has wanted this already.
+    pub(crate) fn begun(session: S, step: Step<S>) -> Self {
         let mut script = Self {
             session,
             written: VecDeque::new(),
@@ -56,6 +61,18 @@ where
         let Request { intent: asked, tag } = self.asked.pop_front().expect("nothing was asked");
         assert_eq!(format!("{asked:?}"), format!("{intent:?}"));
         let step = self.session.on_outcome(tag, outcome);
+        self.note(step);
+        self
+    }
+
+    /// What was written up to now is of no interest.
+    pub(crate) fn forget_what_was_read(&mut self) {
+        self.written.clear();
+    }
+
+    /// The time that a step has asked for has passed.
+    pub(crate) fn wakes(mut self) -> Self {
+        let step = self.session.on_wake();
         self.note(step);
         self
     }

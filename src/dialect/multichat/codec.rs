@@ -51,7 +51,7 @@ pub(super) enum What {
         staff: bool,
     },
     Update {
-        title: Option<Option<String>>,
+        title: Option<Value>,
         staff: Option<bool>,
     },
     Remove,
@@ -118,7 +118,7 @@ pub(super) fn decode(frame: &Frame) -> Result<Asked, Unreadable> {
             staff: keys.truth("staff_only") == Some(true),
         },
         "room_update" => What::Update {
-            title: keys.has("title").then(|| keys.owned("title")),
+            title: keys.0.get("title").filter(|title| !title.is_null()).cloned(),
             staff: keys.truth("staff_only"),
         },
         "room_delete" => What::Remove,
@@ -149,10 +149,6 @@ pub(super) fn is_light(frame: &Frame) -> bool {
 struct Keys<'a>(&'a Map<String, Value>);
 
 impl<'a> Keys<'a> {
-    fn has(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|value| !value.is_null())
-    }
-
     fn text(&self, key: &str) -> Option<&'a str> {
         self.0.get(key)?.as_str()
     }

@@ -107,7 +107,8 @@ fn in_room(
             rooms(About::History, RoomCommand::Read { room, past })
         }
         What::Update { title, staff } => {
-            let title = title.map(readable_title).transpose()?;
+            let title = title.map(|title| readable_title(title.as_str().map(str::to_owned)));
+            let title = title.transpose()?;
             expect(session, Awaited::Room(room), mention);
             rooms(About::Keep, RoomCommand::Update { room, title, staff })
         }
@@ -239,9 +240,9 @@ fn in_rooms(session: &mut MultichatSession, tag: &Tag, reply: RoomReply) -> Answ
             session.typing.remove(&room.id);
             answer(encode::left(room.id))
         }
-        RoomReply::Replay(replay) => {
+        RoomReply::Replay(past) => {
             let room = tag.mention.room.unwrap_or(ConversationId::new(0));
-            answer(session.showing().history(room, &replay))
+            answer(session.showing().history(room, &past))
         }
         RoomReply::Shown(Shown { message, sender }) => {
             let packet = session.showing().message(&message, &sender, false);

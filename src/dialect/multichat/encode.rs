@@ -36,10 +36,7 @@ pub(super) struct Packet(Map<String, Value>);
 
 impl Packet {
     fn new(value: Value) -> Self {
-        match value {
-            Value::Object(keys) => Self(keys),
-            _ => Self(Map::new()),
-        }
+        if let Value::Object(keys) = value { Self(keys) } else { Self(Map::new()) }
     }
 
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

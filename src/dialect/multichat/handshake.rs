@@ -98,16 +98,13 @@ fn require_user(caller: Caller) -> Result<Caller, Refusal> {
 
 fn refused(refusal: &Refusal) -> Response {
     let text = format!("{refusal}\n");
-    match refusal.kind() {
-        RefusalKind::TooOften { retry_after } => {
-            let headers = [(header::RETRY_AFTER, retry_after.to_string())];
-            (StatusCode::TOO_MANY_REQUESTS, headers, text).into_response()
-        }
-        RefusalKind::Unavailable | RefusalKind::Unknown => {
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
-        _ => (StatusCode::FORBIDDEN, text).into_response(),
+    if let RefusalKind::TooOften { retry_after } = refusal.kind() {
+        let headers = [(header::RETRY_AFTER, retry_after.to_string())];
+        return (StatusCode::TOO_MANY_REQUESTS, headers, text).into_response();
     }
+    let ours = refusal.is_our_fault();
+    let status = if ours { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::FORBIDDEN };
+    (status, text).into_response()
 }
 
 #[cfg(test)]

@@ -128,19 +128,15 @@ fn said(
     }
     let reference = session.awaited.remove(&Awaited::Message(message.id));
     let packet = |session: &MultichatSession| session.showing().message(message, sender, false);
-    let step = match reference {
+    let step = if let Some(reference) = reference {
         // A copy of its own, which nobody else is sent.
-        Some(reference) => {
-            let packets = packet(session).into_iter();
-            let plain = session.style.plain;
-            let answers =
-                packets.map(|one| if plain { one } else { one.answering(Some(&reference)) });
-            Step::send_all(answers.map(Packet::frame))
-        }
-        None => {
-            let own = is_mine(session, message);
-            show(session, delivery, own, |session| packet(session).into_iter().collect())
-        }
+        let packets = packet(session).into_iter();
+        let plain = session.style.plain;
+        let answers = packets.map(|one| if plain { one } else { one.answering(Some(&reference)) });
+        Step::send_all(answers.map(Packet::frame))
+    } else {
+        let own = is_mine(session, message);
+        show(session, delivery, own, |session| packet(session).into_iter().collect())
     };
     step.and_shows(room, place)
 }
@@ -159,14 +155,14 @@ fn changed(
     }
     let packets = |session: &MultichatSession| {
         let showing = session.showing();
-        let packet = match delivery.event() {
-            Event::MessageRemoved { sender, by, .. } => Some(showing.deleted(message, sender, by)),
-            Event::MessageEdited { sender, .. } => Some(
-                showing
-                    .edited(message, sender)
-                    .unwrap_or_else(|| showing.deleted(message, sender, sender)),
-            ),
-            _ => None,
+        let event = delivery.event();
+        let packet = if let Event::MessageRemoved { sender, by, .. } = event {
+            Some(showing.deleted(message, sender, by))
+        } else if let Event::MessageEdited { sender, .. } = event {
+            let gone = || showing.deleted(message, sender, sender);
+            Some(showing.edited(message, sender).unwrap_or_else(gone))
+        } else {
+            None
         };
         let notices = session.manners.settings.page_edit_notice && session.style.features.is_none();
         let notice = packet.as_ref().filter(|_| notices).and_then(encode::edit_notice);

@@ -195,7 +195,7 @@ impl MultichatSession {
 
 impl Session for MultichatSession {
     const DIALECT: Dialect = Dialect::Multichat;
-    const HEARING: Hearing = Hearing { mail: false, rooms: true, ..Hearing::PERSONAL };
+    const HEARING: Hearing = Hearing { mail: false, rooms: true };
     type Incoming = Frame;
     type Outgoing = Utf8Bytes;
     type Tag = Tag;

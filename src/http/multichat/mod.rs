@@ -43,7 +43,8 @@ pub fn routes(web: Web, settings: &MultichatSettings) -> Router {
         .route("/accounts/login", get(form::show).post(form::take))
         .route("/accounts/login/", get(form::show).post(form::take))
         .route("/accounts/logout", get(form::leave).post(form::leave))
-        .route("/accounts/logout/", get(form::leave).post(form::leave));
+        .route("/accounts/logout/", get(form::leave).post(form::leave))
+        .route("/accounts/page.css", get(chat::style));
     if !settings.enabled {
         return router.with_state(pages);
     }
@@ -51,7 +52,6 @@ pub fn routes(web: Web, settings: &MultichatSettings) -> Router {
         .route("/chat", get(chat::page))
         .route("/chat/", get(chat::page))
         .route("/chat/page.js", get(chat::script))
-        .route("/chat/page.css", get(chat::style))
         .with_state(pages)
 }
 

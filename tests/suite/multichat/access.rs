@@ -43,7 +43,7 @@ async fn strangers_may_be_let_in_to_be_told_why_nothing_works() {
         settings.multichat.anonymous = klatsch::settings::Anonymous::Accept;
     };
     let house = House::with(set).await;
-    let room = house.room("Lobby");
+    let room = house.room("Lobby").await;
     let mut page = Raw::connect(&house.address(""), &[]).await;
     let told = json!({ "error": "USER_HAS_TO_LOGIN" });
     page.asks(json!({ "command": "join", "room": room }), told.clone()).await;
@@ -57,7 +57,7 @@ async fn strangers_may_be_let_in_to_be_told_why_nothing_works() {
 async fn a_room_is_named_by_a_number_or_its_digits() {
     let house = House::open().await;
     let bob = house.person("bob");
-    let room = house.room("Lobby");
+    let room = house.room("Lobby").await;
     let mut page = house.browser(bob).await;
     for name in [json!(room), json!(room.to_string()), json!(format!("0{room}"))] {
         let ask = json!({ "command": "join", "room": name });
@@ -100,7 +100,7 @@ async fn a_room_is_named_by_a_number_or_its_digits() {
 async fn nonsense_is_answered_and_breaks_nothing() {
     let house = House::open().await;
     let bob = house.person("bob");
-    let room = house.room("Lobby");
+    let room = house.room("Lobby").await;
     let mut page = house.browser(bob).await;
     let mut program = house.program(bob, "?features=").await;
     program.of_type(20).await;
@@ -155,7 +155,7 @@ async fn nonsense_is_answered_and_breaks_nothing() {
 async fn frames_that_are_too_large_or_no_text_end_the_connection() {
     let house = House::open().await;
     let bob = house.person("bob");
-    let room = house.room("Lobby");
+    let room = house.room("Lobby").await;
     let limit = 1_048_576;
     let mut page = house.browser(bob).await;
     page.join(room).await;
@@ -181,7 +181,7 @@ async fn who_is_too_fast_is_told_so_once_and_who_goes_on_is_let_go() {
     };
     let house = House::with(set).await;
     let bob = house.person("bob");
-    let room = house.room("Lobby");
+    let room = house.room("Lobby").await;
     let mut page = house.browser(bob).await;
     page.join(room).await;
     for _ in 0..10 {

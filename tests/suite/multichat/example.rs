@@ -12,7 +12,7 @@ fn message(room: &str, who: &str, text: &str, own: bool) -> Value {
 #[expect(clippy::too_many_lines, reason = "it is one story")]
 async fn the_worked_example_goes_as_it_is_written() {
     let house = House::open().await;
-    let (lobby, staff) = (house.room("Lobby"), house.staff_room("Staff"));
+    let (lobby, staff) = (house.room("Lobby").await, house.staff_room("Staff").await);
     let (one, two) = (lobby.to_string(), staff.to_string());
     let alice = house.user("alice", &["--staff"]);
     let (bob, carol, dave) = (house.person("bob"), house.person("carol"), house.person("dave"));

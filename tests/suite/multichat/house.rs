@@ -1,7 +1,5 @@
 //! People with browsers and programs, and rooms, in a server that runs.
 
-use std::time::Duration;
-
 use klatsch::settings::Settings;
 use serde_json::{Value, json};
 
@@ -11,6 +9,8 @@ use crate::support::world::World;
 /// A server with rooms.
 pub(crate) struct House {
     pub(crate) world: World,
+    /// Somebody who may make rooms.
+    keeper: i64,
 }
 
 /// A connection of somebody.
@@ -27,7 +27,9 @@ impl House {
             settings.limits.frames_per_second = 100_000.try_into().unwrap();
             set(settings);
         });
-        Self { world: world.await }
+        let mut house = Self { world: world.await, keeper: 0 };
+        house.keeper = house.user("keeper", &["--staff"]);
+        house
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Value {
@@ -47,12 +49,23 @@ impl House {
         self.command(&words)["id"].as_i64().unwrap()
     }
 
-    pub(crate) fn room(&self, title: &str) -> i64 {
-        self.command(&["room", "add", title])["id"].as_i64().unwrap()
+    pub(crate) async fn room(&self, title: &str) -> i64 {
+        self.made(title, false).await
     }
 
-    pub(crate) fn staff_room(&self, title: &str) -> i64 {
-        self.command(&["room", "add", title, "--staff-only"])["id"].as_i64().unwrap()
+    pub(crate) async fn staff_room(&self, title: &str) -> i64 {
+        self.made(title, true).await
+    }
+
+    /// Made over a connection, so that everybody who listens has heard of it by now.
+    async fn made(&self, title: &str, staff: bool) -> i64 {
+        let mut keeper = self.program(self.keeper, "?features=").await;
+        keeper.of_type(20).await;
+        let create = json!({ "command": "room_create", "title": title, "staff_only": staff });
+        keeper.send_json(&create).await;
+        let room = keeper.of_type(11).await;
+        keeper.close().await;
+        room["room"].as_str().unwrap().parse().unwrap()
     }
 
     /// A fresh browser login; the cookie.
@@ -151,6 +164,3 @@ pub(crate) fn bare(mut packet: Value) -> Value {
     }
     packet
 }
-
-/// How long a lost connection's rooms are kept in tests.
-pub(crate) const KEPT: Duration = Duration::from_secs(6);

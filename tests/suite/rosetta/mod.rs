@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::programs::{Program, node};
 use crate::support::raw::Raw;
+use crate::support::server::Running;
 use crate::support::world::{DEADLINE, Person, World};
 use page::{Page, Row, scrubbed};
 use voice::{DIALECTS, Said, Voice};
@@ -309,4 +311,18 @@ async fn told(watchers: &mut [Voice], dialect: &str, online: bool) -> Vec<Row> {
         rows.push(Row::new(watcher.dialect, frames));
     }
     rows
+}
+
+#[test]
+fn the_example_prints_what_each_dialect_reads() {
+    let Some(mut example) = node("examples/rosetta.mjs") else { return };
+    let server = Running::start();
+    let told = Program::start(example.arg(&server.url)).finish(Duration::from_mins(1));
+    for dialect in DIALECTS {
+        let line = told.lines().find(|line| line.starts_with(&format!("{dialect}: ")));
+        assert!(
+            line.is_some_and(|line| line.contains("Coffee?")),
+            "{dialect} reads nothing:\n{told}"
+        );
+    }
 }
