@@ -46,7 +46,11 @@ async fn the_worked_exchange_of_the_handbook_really_happens() {
             }
             chat.send_json(&packet).await;
         } else {
-            let read = chat.json().await;
+            let mut read = chat.json().await;
+            // On a slow machine the server says for bob what he does not say within 2 s.
+            while read["type"] == "gone-online" && packet["type"] != "gone-online" {
+                read = chat.json().await;
+            }
             assert_eq!(read, fitted(packet, &read, &mut ids), "{line}");
         }
     }

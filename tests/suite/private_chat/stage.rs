@@ -1,11 +1,9 @@
 //! A server, its users, and their pages as plain WebSocket clients.
 
-use std::path::Path;
-
 use klatsch::settings::Settings;
 use serde_json::{Value, json};
 
-use crate::support::raw::{Heard, Raw};
+use crate::support::raw::Raw;
 use crate::support::world::World;
 
 /// Somebody with an account.
@@ -126,17 +124,6 @@ pub(super) async fn until_settled(chat: &mut Raw) -> Vec<Value> {
     }
 }
 
-/// The texts among what was heard.
-pub(super) fn texts(heard: Vec<Heard>) -> Vec<Value> {
-    heard
-        .into_iter()
-        .map(|heard| match heard {
-            Heard::Text(text) => serde_json::from_str(&text).unwrap(),
-            other => panic!("{other:?}"),
-        })
-        .collect()
-}
-
 /// A message that is sent.
 pub(super) fn message(to: &str, text: &str) -> Value {
     json!({"type": "new-message", "username": to, "message": text})
@@ -154,9 +141,4 @@ pub(super) fn plain(mut packet: Value) -> Value {
     assert!(id.as_ref().is_none_or(Value::is_i64), "{id:?}");
     keys.remove("created");
     packet
-}
-
-/// The file in the repository.
-pub(super) fn repository(path: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
