@@ -1,9 +1,14 @@
 //! Letters: conversations of two and groups by the numbers of users, and what waits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::{Caller, Services};
 use crate::domain::{
@@ -18,6 +23,8 @@ use crate::settings::{Backlog, CourierSettings, LimitSettings};
 const WAITING: u32 = 200;
 /// Messages of the largest page of history.
 const HISTORY: u32 = 200;
+/// How long what waits may wait for confirmations of other connections.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Users of whom it is remembered that they made groups lately, before it is tidied up.
 const REMEMBERED: usize = 10_000;
 
@@ -25,12 +32,66 @@ const REMEMBERED: usize = 10_000;
 pub(super) struct Letters {
     settings: CourierSettings,
     pace: DefaultKeyedRateLimiter<UserId>,
+    arrivals: Arc<Arrivals>,
+}
+
+/// Whose confirmations are being noted: who has just closed one connection properly and opens
+/// the next is not to find again what the first one has confirmed.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    under_way: Mutex<HashMap<UserId, usize>>,
+    noted: Notify,
+}
+
+/// One confirmation that is being noted, as long as this is held.
+pub(super) struct Arriving(Arc<Arrivals>, UserId);
+
+impl Arrivals {
+    fn is_under_way(&self, user: UserId) -> bool {
+        self.under_way.lock().contains_key(&user)
+    }
+
+    /// Waits until nothing is being noted, for a while.
+    async fn settle(&self, user: UserId) {
+        let settled = async {
+            loop {
+                let noted = self.noted.notified();
+                if !self.is_under_way(user) {
+                    break;
+                }
+                noted.await;
+            }
+        };
+        // Somebody may confirm without pause, over other connections.
+        let _ = timeout(PATIENCE, settled).await;
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let Self(arrivals, user) = self;
+        let mut under_way = arrivals.under_way.lock();
+        if let Some(count) = under_way.get_mut(user) {
+            *count -= 1;
+            if *count == 0 {
+                under_way.remove(user);
+            }
+        }
+        drop(under_way);
+        arrivals.noted.notify_waiters();
+    }
 }
 
 impl Letters {
     pub(super) fn new(settings: CourierSettings, limits: &LimitSettings) -> Self {
         let pace = RateLimiter::keyed(Quota::per_minute(limits.groups_per_minute));
-        Self { settings, pace }
+        Self { settings, pace, arrivals: Arc::default() }
+    }
+
+    /// Begins to note a confirmation of a user's.
+    pub(super) fn arriving(&self, user: UserId) -> Arriving {
+        *self.arrivals.under_way.lock().entry(user).or_default() += 1;
+        Arriving(Arc::clone(&self.arrivals), user)
     }
 
     pub(super) const fn settings(&self) -> &CourierSettings {
@@ -95,6 +156,7 @@ impl Services {
 
     async fn collect(&self, user: UserId, collecting: &Collecting) -> Result<LetterReply, Refusal> {
         if *collecting == Collecting::all() {
+            self.courier().arrivals.settle(user).await;
             self.store().begin_courier(user).await?;
         }
         let once = self.courier().settings().backlog == Backlog::PerUser;

@@ -115,6 +115,8 @@ impl Services {
         {
             self.places().confirmed(conversation, login);
         }
+        let user = caller.principal.user().filter(|_| dialect == Dialect::Courier);
+        let _arriving = user.map(|user| self.courier().arriving(user));
         let standing = self.standing_in(caller, conversation).await?;
         let permit = policy::may_read(&standing)?;
         if permit.kind() != Kind::Room {

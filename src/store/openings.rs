@@ -112,8 +112,8 @@ impl Store {
             if let Some(charge) = charge {
                 book(tx, payer, posted.message.get(), charge, now).await?;
             }
-            let change = ConversationChange::Invited(beginning.other);
-            let mut news = changed_for(beginning.other, id, change);
+            let other = beginning.other;
+            let mut news = changed_for(other, id, ConversationChange::Invited(other));
             if let Some(group) = find_conversation(tx, id).await? {
                 news.append(listed_for_all(tx, &group, Listing::Added).await?);
             }
@@ -121,8 +121,8 @@ impl Store {
             let (message, sender) = self.as_changed(tx, posted.message).await?;
             let message = std::sync::Arc::new(message);
             let event = Event::MessagePosted { message, sender, aside: None };
-            let news = news.conversation(id, Notice::new([Topic::Conversation(id)], event));
-            Ok(Changed { value: (id, posted), news })
+            let told = Notice::new([Topic::Conversation(id)], event);
+            Ok(Changed { value: (id, posted), news: news.conversation(id, told) })
         })
         .await
     }

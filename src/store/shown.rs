@@ -259,12 +259,11 @@ impl Store {
         let mut faces: HashMap<Principal, Party> = HashMap::new();
         let mut shown = Vec::with_capacity(messages.len());
         for message in messages {
-            let sender = match faces.get(&message.author) {
-                Some(known) => known.clone(),
-                None => {
-                    let face = self.face(self.reads(), message.author).await?;
-                    faces.entry(message.author).or_insert(face).clone()
-                }
+            let sender = if let Some(known) = faces.get(&message.author) {
+                known.clone()
+            } else {
+                let face = self.face(self.reads(), message.author).await?;
+                faces.entry(message.author).or_insert(face).clone()
             };
             shown.push(Shown { message: Arc::new(message), sender });
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::codec::{About, Fault};
 use crate::domain::{
@@ -73,8 +74,9 @@ struct MessageFrame<'a> {
     id: Option<MessageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'a str>,
+    /// A device's is `null`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sender_id: Option<Option<UserId>>,
+    sender_id: Option<Value>,
 }
 
 /// Which keys a message has beside the document's.
@@ -102,7 +104,7 @@ fn message_frame<'a>(
         r#type: kind(of),
         id: keys.aliases.then_some(message.id),
         message: keys.aliases.then_some(words),
-        sender_id: (keys.aliases || keys.sender).then(|| number(sender)),
+        sender_id: (keys.aliases || keys.sender).then(|| json!(number(sender))),
     }
 }
 
@@ -427,14 +429,14 @@ pub(super) fn backlog_done(count: u64) -> Utf8Bytes {
 /// Somebody types, or no longer.
 pub(super) fn typing(conversation: ConversationId, who: &Party, typing: bool) -> Utf8Bytes {
     #[derive(Serialize)]
-    struct Typing {
+    struct Said {
         r#type: &'static str,
         conv_id: ConversationId,
         is_typing: bool,
         user_id: Option<UserId>,
         sender: String,
     }
-    frame(&Typing {
+    frame(&Said {
         r#type: "typing",
         conv_id: conversation,
         is_typing: typing,

@@ -27,7 +27,7 @@ fn manners(delivery_confirm: DeliveryConfirm) -> Arc<CourierManners> {
         backlog_aliases: false,
         delivery_confirm,
         receipts: ReceiptsPolicy::OptIn,
-        auth_timeout: Duration::from_secs(120),
+        auth_timeout: Duration::from_mins(2),
     })
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{post_office, setting, with};
 use crate::support::raw::{Heard, Raw};
+use crate::support::server::{Running, klatsch};
 use crate::support::world::World;
 
 /// Sends a first message; what is heard first.
@@ -211,4 +212,19 @@ async fn an_account_has_only_so_many_connections() {
             heard => assert!(tokio::time::Instant::now() < deadline, "{heard:?}"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trusting_everybody_is_shouted_about() {
+    let trust = ("KLATSCH_COURIER__TRUST_USER_ID", "always");
+    let server = tokio::task::spawn_blocking(move || Running::start_with(&[trust]));
+    let server = server.await.unwrap();
+    let page = reqwest::get(format!("{}/metrics", server.url)).await.unwrap().text().await.unwrap();
+    let gauge = "klatsch_insecure_settings{setting=\"courier.trust_user_id\"} 1";
+    assert!(page.contains(gauge), "{page}");
+    let data = tempfile::tempdir().unwrap();
+    let check = klatsch(data.path()).arg("check").env(trust.0, trust.1).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+    let warnings = said["warnings"].to_string();
+    assert!(warnings.contains("courier.trust_user_id"), "{warnings}");
 }

@@ -260,7 +260,7 @@ async fn a_group_begins_with_its_first_message_and_its_two_members() {
         let world = World::on(&database).await;
         let ear = world.listen(Topic::Inbox(World::principal(&world.bob)));
         let (id, posted) = world.group().await;
-        assert_eq!(ear.heard(), ["ConversationChanged"], "{}", database.name);
+        assert_eq!(ear.heard(), ["ConversationChanged", "RoomListed"], "{}", database.name);
         let members = world.store.list_members(id).await.unwrap();
         let roles: Vec<_> = members.iter().map(|(link, user)| (user.id, link.role)).collect();
         assert_eq!(roles, [(world.ann.id, Role::Admin), (world.bob.id, Role::Standard)]);

@@ -1,4 +1,4 @@
-//! A client of raw WebSockets that hears every frame in order, and can vanish without a word.
+//! A client of raw `WebSockets` that hears every frame in order, and can vanish without a word.
 //!
 //! It answers the server's pings only while it reads: who reads one frame and stops has
 //! proved nothing about that frame.
