@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    ClientRef, ConversationId, Credentials, MessageId, Posted, Shown, ShownPage, Text, User,
+    ClientRef, ConversationId, Credentials, MessageId, Posted, Shown, ShownPage, Text, User, UserId,
 };
 
 /// What may be asked about dialogs. Users are named as clients name them.
@@ -42,8 +42,8 @@ pub enum DialogCommand {
     Announce,
     /// The connection is about to go, and makes the caller online no more.
     Rest,
-    /// Who of those with whom the caller has a dialog is online.
-    ListOnline,
+    /// Who of those with whom the caller has a dialog is online, and perhaps one more user.
+    ListOnline(Option<UserId>),
     /// Who is online, and to hear from now on when that changes.
     ListActive(Listed),
     /// The newest messages of a dialog before one of them.

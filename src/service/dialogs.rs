@@ -111,7 +111,7 @@ impl Services {
                 self.rest(caller);
                 Ok(DialogReply::Done)
             }
-            DialogCommand::ListOnline => self.list_online(own).await,
+            DialogCommand::ListOnline(beside) => self.list_online(own, beside).await,
             DialogCommand::ListActive(listed) => self.list_active(caller, own, listed).await,
             DialogCommand::Read { with, before, limit } => {
                 let (page, with, seen) = self.page_of(caller, own, &with, before, limit).await?;
@@ -175,10 +175,15 @@ impl Services {
         Ok(DialogReply::Done)
     }
 
-    async fn list_online(&self, own: UserId) -> Result<DialogReply, Refusal> {
+    async fn list_online(
+        &self,
+        own: UserId,
+        beside: Option<UserId>,
+    ) -> Result<DialogReply, Refusal> {
         let partners = self.store().list_dialog_partners(own).await?;
         let roster = self.hub().roster();
-        let online = partners.into_keys().filter(|id| roster.is_online(Principal::User(*id)));
+        let online =
+            partners.into_keys().chain(beside).filter(|id| roster.is_online(Principal::User(*id)));
         let users = self.store().list_users_named(online).await?;
         Ok(DialogReply::Online(users.into_iter().map(|user| user.username).collect()))
     }

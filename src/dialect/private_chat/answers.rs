@@ -129,10 +129,7 @@ impl PrivateChatSession {
         };
         let reference = packet.reference.as_ref().filter(|_| self.has_extras());
         match reply {
-            DialogReply::Online(mut names) => {
-                if let Some(opponent) = self.opponent.as_ref().filter(|opponent| opponent.online) {
-                    names.push(opponent.user.username.clone());
-                }
+            DialogReply::Online(names) => {
                 Step::send(encode::gone_online(names, self.opponent_name()))
             }
             DialogReply::Page { page, with, seen } => {

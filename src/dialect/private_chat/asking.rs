@@ -44,9 +44,10 @@ impl PrivateChatSession {
                 self.due.announcement = None;
                 step.and_ask(ask(DialogCommand::Rest))
             }
-            Meaning::ListOnline => {
-                step.and_ask(dialogs(DialogCommand::ListOnline, Tag::Ask(Box::new(packet))))
-            }
+            Meaning::ListOnline => step.and_ask(dialogs(
+                DialogCommand::ListOnline(self.opponent_id()),
+                Tag::Ask(Box::new(packet)),
+            )),
             Meaning::ListActive => {
                 let next = self.list_active();
                 step.and_then(next)
