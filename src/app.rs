@@ -28,7 +28,9 @@ use crate::http::{self, Web};
 use crate::rtc::{Introductions, RelayCredentials, RelayServer};
 use crate::service::{Parts, PresenceTeller, Services, Typing};
 use crate::session::{Gate, GateLimits};
-use crate::settings::{BilledDialect, Settings, SettingsError, Synchronous, TrustUserId};
+use crate::settings::{
+    BilledDialect, RelayMode, Settings, SettingsError, Synchronous, TrustUserId,
+};
 use crate::store::log::{Log, Tariff};
 use crate::store::{Durability, Files, Options, Store, StoreError};
 use crate::telemetry::{Metrics, set_insecure};
@@ -322,6 +324,9 @@ fn introductions(
         turn: list(&settings.webrtc.turn),
         host: host.map(str::to_owned),
         port: Arc::clone(port),
+        listens: settings.turn.listen.address().is_some()
+            && settings.turn.relay != RelayMode::External,
+        relays: settings.turn.relay != RelayMode::Off,
         credentials,
     }
 }

@@ -13,7 +13,7 @@ use crate::settings::{Listen, Settings};
 use crate::store::Store;
 
 /// Parts that can be set and are not built yet; `serve` reads their settings and does nothing with them.
-const UNBUILT: &[&str] = &["bus", "turn", "private_chat", "members_chat", "multichat"];
+const UNBUILT: &[&str] = &["bus", "private_chat", "members_chat", "multichat"];
 
 /// Looks at everything and says what it saw.
 pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {

@@ -4,6 +4,7 @@
 //! server on the same database.
 
 mod check;
+mod doctor;
 mod error;
 mod migrate;
 mod openapi;
@@ -41,6 +42,8 @@ enum Command {
     Migrate,
     /// Read the settings, open the database, and say what `serve` would do.
     Check,
+    /// Look from outside at a server that runs: polling, WebSocket, STUN and TURN.
+    Doctor(doctor::Options),
     /// Accounts of people.
     #[command(subcommand)]
     User(user::Command),
@@ -74,6 +77,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
             Command::Serve => serve::run(config).await,
             Command::Migrate => migrate::run(config).await,
             Command::Check => check::run(config).await,
+            Command::Doctor(options) => doctor::run(config, options).await,
             Command::User(command) => user::run(config, command).await,
             Command::Room(command) => room::run(config, command).await,
             Command::Session(command) => session::run(config, command).await,
@@ -100,6 +104,8 @@ mod tests {
             "serve --config f.toml",
             "migrate",
             "check",
+            "doctor",
+            "doctor http://127.0.0.1:8000 --token t",
             "user add a@example.org",
             "user add a@example.org --password p --username u --first-name f --last-name l --birthday 1990-01-02 \
              --superuser --staff --employee --premium-until 2030-01-01 --balance 5",

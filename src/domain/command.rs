@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::{
-    ChatCommand, CircleId, ConversationId, Dialect, DialogCommand, Draft, LetterCommand, MessageId,
-    Revision, RoomCommand, Seq, Target, Text, UserId,
+    CallCommand, ChatCommand, CircleId, ConversationId, Dialect, DialogCommand, Draft,
+    LetterCommand, MessageId, Revision, RoomCommand, Seq, Target, Text, UserId,
 };
 
 /// What a client offers to show who it is.
@@ -137,6 +137,8 @@ pub enum Command {
         /// What the client itself called us, where no name is configured.
         host: Option<String>,
     },
+    /// Ask something about calls that the server knows of.
+    Calls(CallCommand),
     /// Forward a note to another party of a call.
     ForwardSignal {
         /// To whom.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::{
-    CircleId, ConnectionId, Conversation, ConversationId, DeviceId, Dialect, InviteId, LoginId,
-    Marked, Media, Message, Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
+    CallEvent, CircleId, ConnectionId, Conversation, ConversationId, DeviceId, Dialect, InviteId,
+    LoginId, Marked, Media, Message, Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
 };
 
 /// What can be listened to.
@@ -176,6 +176,8 @@ pub enum Event {
     },
     /// A party of a call has something to tell another.
     SignalSent(Signal),
+    /// Something happens around a call that the server knows of.
+    Calling(CallEvent),
     /// Somebody has come back by a login: its other connections have to prove that they are there.
     LoginDoubted {
         /// Which.

@@ -62,27 +62,40 @@ numbered! {
     Place,
 }
 
-/// A file's public name: random, and no clue to anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FileId(Uuid);
+macro_rules! random {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
 
-impl FileId {
-    /// A new one that nobody can guess.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that makes them")]
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
-    }
+        impl $name {
+            /// A new one that nobody can guess.
+            #[expect(clippy::disallowed_methods, reason = "this is the one place that makes them")]
+            pub fn random() -> Self {
+                Self(Uuid::new_v4())
+            }
 
-    /// Wraps what storage or a client handed us.
-    pub const fn new(raw: Uuid) -> Self {
-        Self(raw)
-    }
+            /// Wraps what storage or a client handed us.
+            pub const fn new(raw: Uuid) -> Self {
+                Self(raw)
+            }
 
-    /// The bare value, for storage and wires only.
-    pub const fn get(self) -> Uuid {
-        self.0
-    }
+            /// The bare value, for storage and wires only.
+            pub const fn get(self) -> Uuid {
+                self.0
+            }
+        }
+    )+};
+}
+
+random! {
+    /// A file's public name: random, and no clue to anything.
+    FileId,
+    /// A call; known to those who take part in it.
+    CallId,
+    /// A connection's place in the room of a call.
+    PeerId,
 }
 
 /// One live connection, of whatever dialect; given anew at each start of the server.

@@ -2,6 +2,7 @@
 
 mod attachment;
 mod call;
+mod calling;
 mod chats;
 mod circle;
 mod command;
@@ -20,7 +21,11 @@ mod rooms;
 mod time;
 
 pub use attachment::{Media, MediaOwner};
-pub use call::{Signal, Target};
+pub use call::{CallState, Leg, LegInput, Signal, Target};
+pub use calling::{
+    CallCommand, CallEvent, CallMedia, CallNotice, CallPeer, CallReason, CallReply, CallRoom,
+    Callee, IceServers, JoinedRoom, PeerChange,
+};
 pub use chats::{ChatCommand, ChatReply, FileDraft, Opened, ReadingTurn, Sent, last_place};
 pub use circle::{Circle, CircleLink, Invite, Privilege};
 pub use command::{Command, Credentials};
@@ -28,8 +33,8 @@ pub use conversation::{Access, Conversation, Kind, Membership, Role};
 pub use dialogs::{Dialog, DialogCommand, DialogReply, Listed};
 pub use event::{Aside, CircleChange, ConversationChange, Event, Listing, Topic};
 pub use id::{
-    CircleId, CircleLinkId, ConnectionId, ConversationId, DeviceId, FileId, InviteId, LinkId,
-    LoginId, MediaId, MessageId, Place, Principal, Revision, Seq, SmileId, UserId,
+    CallId, CircleId, CircleLinkId, ConnectionId, ConversationId, DeviceId, FileId, InviteId,
+    LinkId, LoginId, MediaId, MessageId, PeerId, Place, Principal, Revision, Seq, SmileId, UserId,
 };
 pub use letters::{Addressee, Collecting, Description, LetterCommand, LetterReply, LetterStatus};
 pub use message::{

@@ -47,6 +47,8 @@ pub enum RefusalKind {
     TooManyConnections,
     /// The called party has no connection.
     Offline,
+    /// There are as many as there may be.
+    RoomFull,
     /// Our fault, and nothing was stored; the details are in the log.
     Unavailable,
     /// Our fault, and it is not known whether it was stored; the same reference finds out.
@@ -70,6 +72,7 @@ impl RefusalKind {
             Self::TooPoor { .. } => "insufficient_balance",
             Self::TooManyConnections => "too_many_connections",
             Self::Offline => "offline",
+            Self::RoomFull => "room_full",
             Self::Unavailable => "unavailable",
             Self::Unknown => "unknown",
         }

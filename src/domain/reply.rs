@@ -1,8 +1,8 @@
 //! What the one who asked is told when a command was carried out.
 
 use super::{
-    ChatReply, ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place, Refusal,
-    Revision, RoomReply, Seq, Shown, Written,
+    CallReply, ChatReply, ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place,
+    Refusal, Revision, RoomReply, Seq, Shown, Written,
 };
 
 /// What became of a command.
@@ -113,4 +113,6 @@ pub enum Reply {
     },
     /// Where servers are.
     Servers(Vec<IceServer>),
+    /// What is told about calls.
+    Calls(CallReply),
 }

@@ -51,7 +51,9 @@ impl From<Refusal> for Complaint {
             RefusalKind::NotFound | RefusalKind::Offline => {
                 Self::new(StatusCode::NOT_FOUND, "not_found", detail)
             }
-            RefusalKind::Conflict => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            RefusalKind::Conflict | RefusalKind::RoomFull => {
+                Self::new(StatusCode::CONFLICT, "conflict", detail)
+            }
             RefusalKind::Malformed => Self::invalid(detail),
             RefusalKind::TooLarge => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)

@@ -111,7 +111,7 @@ impl From<Refusal> for Failure {
             RefusalKind::Inactive | RefusalKind::Forbidden => StatusCode::FORBIDDEN,
             RefusalKind::TooPoor { .. } => StatusCode::PAYMENT_REQUIRED,
             RefusalKind::NotFound | RefusalKind::Offline => StatusCode::NOT_FOUND,
-            RefusalKind::Conflict => StatusCode::CONFLICT,
+            RefusalKind::Conflict | RefusalKind::RoomFull => StatusCode::CONFLICT,
             RefusalKind::Malformed => StatusCode::BAD_REQUEST,
             RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             RefusalKind::TooOften { .. } | RefusalKind::TooManyConnections => {

@@ -6,6 +6,7 @@ pub mod body;
 mod bytes;
 mod complaint;
 pub mod docs;
+mod doctor;
 pub mod error;
 pub mod health;
 pub mod identity;
@@ -113,6 +114,7 @@ pub fn router(web: Web) -> Router {
         .merge(health::routes())
         .merge(docs::routes())
         .merge(web::routes())
+        .merge(doctor::routes())
         .merge(members::routes())
         .merge(storage::routes())
         .method_not_allowed_fallback(async || {

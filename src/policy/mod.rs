@@ -17,7 +17,10 @@ mod standing;
 mod tariff;
 
 pub use attendance::{MayEnter, MayJoin, MayRead, may_enter, may_join, may_read};
-pub use calling::{MaySignal, may_signal};
+pub use calling::{
+    MayCall, MayMeet, MaySignal, PARTIES, may_call, may_call_in, may_meet_for, may_meet_in,
+    may_signal,
+};
 pub use circles::{
     CircleStanding, MayAdminister, MayAnswerInvite, MayEquip, MayInviteToCircle, MayKickFromCircle,
     MayQuitCircle, MayRenameCircle, MayRenameDevice, MaySeeCircle, may_administer,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use super::RelayCredentials;
-use crate::domain::{IceServer, Principal, Timestamp};
+use crate::domain::{IceServer, IceServers, Principal, Timestamp};
 
 /// What clients are told about STUN and TURN.
 #[derive(Clone)]
@@ -17,6 +17,10 @@ pub struct Introductions {
     pub host: Option<String>,
     /// The port of the STUN and TURN server of this host, known once it listens.
     pub port: Arc<AtomicU16>,
+    /// Whether this server listens for clients of STUN.
+    pub listens: bool,
+    /// Whether anything is relayed.
+    pub relays: bool,
     /// Makes the names and passwords that the relay takes.
     pub credentials: RelayCredentials,
 }
@@ -44,6 +48,31 @@ impl Introductions {
         self.or_this(&self.turn, asked)
     }
 
+    /// What a browser's connection is made with; `asked` is what the client itself called us.
+    pub fn ice_servers(
+        &self,
+        principal: Principal,
+        asked: Option<&str>,
+        now: Timestamp,
+    ) -> IceServers {
+        let there = |configured: &[IceServer]| self.listens || !configured.is_empty();
+        let stun = if there(&self.stun) { self.stun_servers(asked) } else { Vec::new() };
+        let turn = self.relays && there(&self.turn);
+        let turn = if turn { self.turn_servers(asked) } else { Vec::new() };
+        let ways = |server: &IceServer| {
+            let place = place(server);
+            ["udp", "tcp"].map(|way| format!("turn:{place}?transport={way}"))
+        };
+        let (username, credential) = self.credentials(principal, now);
+        IceServers {
+            stun: stun.iter().map(|server| format!("stun:{}", place(server))).collect(),
+            turn: turn.iter().flat_map(ways).collect(),
+            username,
+            credential,
+            ttl: self.credentials.lifetime(),
+        }
+    }
+
     fn or_this(&self, configured: &[IceServer], asked: Option<&str>) -> Vec<IceServer> {
         if !configured.is_empty() {
             return configured.to_vec();
@@ -56,6 +85,16 @@ impl Introductions {
             ip: ip.to_owned(),
             port: self.port.load(Ordering::Relaxed),
         }]
+    }
+}
+
+/// Host and port of a server as addresses have them: its name if it has one.
+fn place(server: &IceServer) -> String {
+    let host = if server.domain.is_empty() { &server.ip } else { &server.domain };
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{}", server.port)
+    } else {
+        format!("{host}:{}", server.port)
     }
 }
 
@@ -80,6 +119,8 @@ mod tests {
             turn: Vec::new(),
             host: None,
             port: Arc::new(3478.into()),
+            listens: true,
+            relays: true,
             credentials: RelayCredentials::new("north", 86_400),
         }
     }
@@ -99,5 +140,28 @@ mod tests {
             let server = IceServer { domain: domain.into(), ip: ip.into(), port: 3478 };
             assert_eq!(ours.stun_servers(asked), [server], "{host:?} {asked:?}");
         }
+    }
+
+    #[test]
+    fn browsers_are_told_addresses_they_can_use() {
+        let now = Timestamp::from_secs(1_539_248_580);
+        let ann = Principal::User(crate::domain::UserId::new(4));
+        let table = [
+            (Some("[::1]:8000"), "[::1]:3478"),
+            (Some("127.0.0.1:8000"), "127.0.0.1:3478"),
+            (Some("chat.example.org"), "chat.example.org:3478"),
+        ];
+        for (asked, place) in table {
+            let told = introductions().ice_servers(ann, asked, now);
+            assert_eq!(told.stun, [format!("stun:{place}")]);
+            let turn = ["udp", "tcp"].map(|way| format!("turn:{place}?transport={way}"));
+            assert_eq!((told.turn, told.ttl), (turn.to_vec(), 86_400));
+            assert_eq!(told.username, "1539334980:u4");
+        }
+        let off = Introductions { relays: false, ..introductions() };
+        assert_eq!(off.ice_servers(ann, None, now).turn, [""; 0]);
+        let nowhere = Introductions { listens: false, ..introductions() };
+        let told = nowhere.ice_servers(ann, None, now);
+        assert_eq!((told.stun, told.turn), (Vec::new(), Vec::new()));
     }
 }

@@ -9,6 +9,7 @@ mod front;
 mod introductions;
 mod ledger;
 mod nonce;
+mod probe;
 mod reach;
 mod server;
 mod sockets;
@@ -21,6 +22,7 @@ mod udp;
 
 pub use credentials::RelayCredentials;
 pub use introductions::Introductions;
+pub use probe::{ProbeError, ProbeWay, find_reflexive, find_relay, try_relay};
 pub use server::{
     RelayAccounts, RelayLimits, RelayServer, RelayStreams, RelayUnavailable, RelayWay,
 };

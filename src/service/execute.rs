@@ -1,12 +1,29 @@
 //! A client's command, handed to the use case that carries it out.
 
 use super::{Caller, Services};
-use crate::domain::{Command, Outcome, Refusal, Reply, Topic};
+use crate::domain::{CallCommand, CallReply, Command, Outcome, Refusal, Reply, Topic};
 
 impl Services {
     /// Carries out a command of a connection; who asks must be known for all but the
     /// addresses of servers.
     pub async fn execute(&self, caller: Option<&Caller>, command: Command) -> Outcome {
+        let is_new = matches!(
+            command,
+            Command::Sync { .. }
+                | Command::ReadHistory { .. }
+                | Command::MarkRead { .. }
+                | Command::Calls(_)
+        );
+        let outcome = self.run(caller, command).await;
+        let answered =
+            outcome.as_ref().is_ok_and(|reply| !matches!(reply, Reply::Calls(CallReply::Silence)));
+        if let Some(caller) = caller.filter(|_| is_new && answered) {
+            self.note_new_client(caller);
+        }
+        outcome
+    }
+
+    async fn run(&self, caller: Option<&Caller>, command: Command) -> Outcome {
         let known = || caller.ok_or_else(Refusal::unidentified);
         match command {
             Command::StunServers { host } => Ok(Reply::Servers(self.stun_servers(host.as_deref()))),
@@ -53,6 +70,13 @@ impl Services {
             Command::MarkSeen { messages, dialect } => {
                 self.mark_seen(known()?, &messages, dialect).await.map(|()| Reply::Done)
             }
+            Command::Calls(
+                command @ (CallCommand::LeaveRoom(_) | CallCommand::ForwardInRoom { .. }),
+            ) => match caller {
+                Some(caller) => self.call(caller, command).await.map(Reply::Calls),
+                None => Ok(Reply::Calls(CallReply::Silence)),
+            },
+            Command::Calls(command) => self.call(known()?, command).await.map(Reply::Calls),
             Command::ForwardSignal { target, content } => {
                 self.forward_signal(known()?, target, content).await.map(|()| Reply::Done)
             }

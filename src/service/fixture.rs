@@ -43,6 +43,8 @@ impl Home {
                 stun: Vec::new(),
                 turn: Vec::new(),
                 host: None,
+                listens: true,
+                relays: true,
                 port: std::sync::Arc::new(3478.into()),
                 credentials: crate::rtc::RelayCredentials::new("secret", 60),
             },

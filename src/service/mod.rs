@@ -28,7 +28,7 @@ mod storage;
 mod typing;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use places::Places;
 
@@ -43,6 +43,7 @@ use crate::settings::{
 use crate::store::log::Log;
 use crate::store::{Files, Store};
 
+use calls::Desk;
 use letters::Letters;
 
 pub use accounts::{Modification, Profile, Registration};
@@ -82,6 +83,7 @@ pub struct Services {
     places: Places,
     letters: Arc<Letters>,
     readings: chats::Readings,
+    desk: Arc<Desk>,
 }
 
 /// What the use cases rest on.
@@ -126,7 +128,31 @@ impl Services {
         let places = Places::start(parts.store.clone());
         let letters = Arc::new(Letters::new(parts.courier.clone(), &parts.limits));
         let readings = chats::Readings::default();
-        Self { parts: Arc::new(parts), places, letters, readings }
+        let (desk, jobs) = Desk::new(parts.store.hub().clone());
+        let services = Self { parts: Arc::new(parts), places, letters, readings, desk };
+        services.attend_calls(jobs);
+        services
+    }
+
+    /// Starts what writes down what became of calls; it ends with the last of these services.
+    fn attend_calls(&self, jobs: tokio::sync::mpsc::UnboundedReceiver<calls::Job>) {
+        let (parts, desk) = (Arc::downgrade(&self.parts), Arc::downgrade(&self.desk));
+        let write = {
+            let desk = Weak::clone(&desk);
+            let (places, letters) = (self.places.clone(), Arc::clone(&self.letters));
+            let readings = self.readings.clone();
+            move |result| {
+                let there = parts.upgrade().zip(desk.upgrade());
+                let (places, letters) = (places.clone(), Arc::clone(&letters));
+                let readings = readings.clone();
+                async move {
+                    let Some((parts, desk)) = there else { return };
+                    let services = Self { parts, places, letters, readings, desk };
+                    services.write_result(result).await;
+                }
+            }
+        };
+        tokio::spawn(calls::attend(desk, jobs, write));
     }
 
     /// Everything that is kept.
@@ -161,6 +187,10 @@ impl Services {
 
     fn typing(&self) -> &Typing {
         &self.parts.typing
+    }
+
+    fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     fn clock(&self) -> &Clock {

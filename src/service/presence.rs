@@ -224,12 +224,20 @@ impl Services {
                 hub.retain(connection, &own);
                 self.places().end(hub, connection);
                 self.typing().gone(connection);
+                self.desk().unbound(connection, was.principal);
                 self.count_out(connection, was.principal);
             } else if was.login != caller.login {
                 hub.unsubscribe(connection, Topic::Login(was.login));
             }
         }
+        self.desk().bound(connection, caller.principal);
         Ok(Identified { who, connection, first })
+    }
+
+    /// A connection has ended.
+    pub fn end(&self, connection: ConnectionId) {
+        self.hub().detach(connection);
+        self.desk().ended(connection);
     }
 
     /// Counts a refused handshake of an address, and says if there were too many.
@@ -251,6 +259,7 @@ impl Services {
         self.hub().retain(connection, &[]);
         self.places().end(self.hub(), connection);
         self.typing().gone(connection);
+        self.desk().unbound(connection, caller.principal);
         self.count_out(connection, caller.principal);
     }
 

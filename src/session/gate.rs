@@ -321,6 +321,6 @@ impl<S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>> D
     /// On every way out, also a panic's, the account is counted out and nothing is heard.
     fn drop(&mut self) {
         self.connection.unbind();
-        self.gate.services.hub().detach(self.connection.id());
+        self.gate.services.end(self.connection.id());
     }
 }

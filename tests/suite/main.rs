@@ -16,6 +16,7 @@ mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
 mod private_chat;
+mod relay;
 mod resume;
 mod rosetta;
 mod sixth_dialect;

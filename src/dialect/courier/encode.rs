@@ -285,6 +285,7 @@ pub(super) fn refused(about: &About, refusal: &Refusal) -> Utf8Bytes {
         | RefusalKind::TooLarge
         | RefusalKind::TooManyConnections
         | RefusalKind::Offline
+        | RefusalKind::RoomFull
         | RefusalKind::Unavailable
         | RefusalKind::Unknown => {
             error("internal", "The server could not do this; nothing was stored.".to_owned())

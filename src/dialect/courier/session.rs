@@ -350,6 +350,7 @@ pub(super) fn turned_away(refusal: &Refusal, bare: bool) -> Close {
         | RefusalKind::WrongPassword
         | RefusalKind::Malformed
         | RefusalKind::TooLarge
+        | RefusalKind::RoomFull
         | RefusalKind::TooOften { .. }
         | RefusalKind::TooPoor { .. }
         | RefusalKind::Offline => Close::Refused("invalid token"),
@@ -456,7 +457,8 @@ impl Session for CourierSession {
             | Event::RoomListed { .. }
             | Event::RoomsParked { .. }
             | Event::LoginDoubted { .. }
-            | Event::SignalSent(_) => Step::idle(),
+            | Event::SignalSent(_)
+            | Event::Calling(_) => Step::idle(),
         }
     }
 }

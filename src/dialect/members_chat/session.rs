@@ -212,6 +212,7 @@ impl ChatSession {
             | Event::DialogBegun { .. }
             | Event::RoomListed { .. }
             | Event::SignalSent(_)
+            | Event::Calling(_)
             | Event::LoginDoubted { .. }
             | Event::RoomsParked { .. }
             | Event::LoginEnded { .. } => None,

@@ -222,7 +222,8 @@ pub(super) fn carried_out(session: &mut MultichatSession, tag: Tag, reply: Reply
         | Reply::Chats(_)
         | Reply::Letters(_)
         | Reply::TurnCredentials { .. }
-        | Reply::Servers(_) => Step::idle(),
+        | Reply::Servers(_)
+        | Reply::Calls(_) => Step::idle(),
     }
 }
 
@@ -339,6 +340,7 @@ pub(super) fn refused(session: &mut MultichatSession, tag: &Tag, refusal: &Refus
         RefusalKind::Forbidden | RefusalKind::Conflict if on_message => "MESSAGE_ACCESS_DENIED",
         RefusalKind::Forbidden
         | RefusalKind::Conflict
+        | RefusalKind::RoomFull
         | RefusalKind::WrongPassword
         | RefusalKind::TooPoor { .. } => "ROOM_ACCESS_DENIED",
         RefusalKind::Malformed => "MESSAGE_INVALID",

@@ -80,7 +80,8 @@ pub(super) fn on_event(session: &mut MultichatSession, delivery: &Delivery) -> T
         | Event::PresenceAnnounced { .. }
         | Event::ActiveUsersChanged
         | Event::DialogBegun { .. }
-        | Event::SignalSent(_) => Step::idle(),
+        | Event::SignalSent(_)
+        | Event::Calling(_) => Step::idle(),
     }
 }
 

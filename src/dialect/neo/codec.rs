@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, value::RawValue};
 
-use super::NeoManners;
+use super::{NeoManners, calls};
 use crate::domain::{
-    CircleId, ClientRef, Command, ConversationId, Credentials, DeviceId, Dialect, Draft, Refusal,
-    Revision, Seq, Target, Text, UserId,
+    CallCommand, CircleId, ClientRef, Command, ConversationId, Credentials, DeviceId, Dialect,
+    Draft, Refusal, Revision, Seq, Target, Text, UserId,
 };
 use crate::session::{Intent, Request};
 use crate::transport::socketio::{AckId, Data, Packet};
 
 /// Largest signal of a call, in bytes.
-const SIGNAL_BYTES: usize = 64 * 1024;
+pub(super) const SIGNAL_BYTES: usize = 64 * 1024;
 
 /// What the answer to a request will have to mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,11 @@ pub(super) enum Asked {
     Credentials,
     Servers,
     Forward,
+    IceServers,
+    Call,
+    JoinRoom,
+    LeaveRoom,
+    RoomForward,
     Sync,
     History,
     Read {
@@ -49,9 +54,18 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    /// Answered by acknowledgement alone, and makes the connection a new client.
+    /// Makes the connection a new client; who asks for an acknowledgement is answered by
+    /// that alone.
     pub(super) const fn is_extra(self) -> bool {
-        matches!(self, Self::Sync | Self::History | Self::Read { .. })
+        matches!(self, Self::Sync | Self::History | Self::Read { .. }) || self.is_call()
+    }
+
+    /// About calls that the server knows of.
+    pub(super) const fn is_call(self) -> bool {
+        matches!(
+            self,
+            Self::IceServers | Self::Call | Self::JoinRoom | Self::LeaveRoom | Self::RoomForward
+        )
     }
 }
 
@@ -145,7 +159,19 @@ fn read(
             let seq = Seq::new(argument.id("seq")?);
             run(Asked::Read { conversation, seq }, Command::MarkRead { conversation, seq })
         }
-        // Stubs of the original, accepted in silence, like everything nobody listens to.
+        "webrtc_ice_servers" => {
+            let command = CallCommand::IceServers { host: host() };
+            run(Asked::IceServers, Command::Calls(command))
+        }
+        "webrtc_call" => {
+            let command = calls::call(&Argument::of(packet)?)?;
+            run(Asked::Call, Command::Calls(command))
+        }
+        // Stubs of the original: what it knew is accepted in silence, like everything nobody
+        // listens to.
+        "webrtc_join_room" => calls::join(packet, host()),
+        "webrtc_leave_room" => Ok(calls::leave(packet)),
+        "webrtc_room_forward" => calls::forward(packet),
         _ => Ok(None),
     }
 }
@@ -206,10 +232,10 @@ fn forward(argument: &Argument<'_>) -> Result<Command, Refusal> {
 }
 
 /// The one argument of an event.
-struct Argument<'a>(&'a Map<String, Value>);
+pub(super) struct Argument<'a>(&'a Map<String, Value>);
 
 impl<'a> Argument<'a> {
-    fn of(packet: &'a Packet) -> Result<Self, Refusal> {
+    pub(super) fn of(packet: &'a Packet) -> Result<Self, Refusal> {
         match &packet.data {
             Data::Json(Value::Object(keys)) => Ok(Self(keys)),
             Data::Json(_) => Err(Refusal::malformed("the argument must be an object")),
@@ -224,24 +250,24 @@ impl<'a> Argument<'a> {
 
     /// A key's value; `null` counts as absent.
     #[expect(clippy::unnecessary_wraps, reason = "reads like its siblings at the call")]
-    fn optional(&self, key: &str) -> Result<Option<&'a Value>, Refusal> {
+    pub(super) fn optional(&self, key: &str) -> Result<Option<&'a Value>, Refusal> {
         Ok(self.0.get(key).filter(|value| !value.is_null()))
     }
 
-    fn required(&self, key: &'static str) -> Result<&'a Value, Refusal> {
+    pub(super) fn required(&self, key: &'static str) -> Result<&'a Value, Refusal> {
         self.optional(key)?.ok_or_else(|| Refusal::malformed(format!("the key {key} is missing")))
     }
 
-    fn text(&self, key: &'static str) -> Result<String, Refusal> {
+    pub(super) fn text(&self, key: &'static str) -> Result<String, Refusal> {
         let text = self.required(key)?.as_str();
         text.map(str::to_owned).ok_or_else(|| mistyped(key, "a text"))
     }
 
-    fn id(&self, key: &'static str) -> Result<i64, Refusal> {
+    pub(super) fn id(&self, key: &'static str) -> Result<i64, Refusal> {
         number(self.required(key)?, key)
     }
 
-    fn conversation(&self) -> Result<ConversationId, Refusal> {
+    pub(super) fn conversation(&self) -> Result<ConversationId, Refusal> {
         self.id("conversation_id").map(ConversationId::new)
     }
 
@@ -274,12 +300,12 @@ impl<'a> Argument<'a> {
     }
 }
 
-fn mistyped(key: &str, wanted: &str) -> Refusal {
+pub(super) fn mistyped(key: &str, wanted: &str) -> Refusal {
     Refusal::malformed(format!("the key {key} must be {wanted}"))
 }
 
 /// An id: a positive integer below 2^53, or its digits in a text.
-fn number(value: &Value, key: &str) -> Result<i64, Refusal> {
+pub(super) fn number(value: &Value, key: &str) -> Result<i64, Refusal> {
     whole(value, key)
         .ok()
         .filter(|number| *number > 0)

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json, value::RawValue};
 
-use super::NeoManners;
 use super::codec::{Asked, Tag};
+use super::{NeoManners, calls};
 use crate::domain::{
     CircleChange, CircleId, ConversationChange, ConversationId, DeviceId, Dialect, Event,
     IceServer, MessageId, Page, Party, Posted, Principal, Receipt, Refusal, Reply, Signal,
@@ -49,6 +49,7 @@ pub(super) fn reply(tag: Tag, reply: &Reply) -> Vec<Frame> {
             let config = Value::Array(servers.iter().map(server).collect());
             (vec![emit("webrtc_config", &config)], "servers sent".to_owned())
         }
+        (asked, Reply::Calls(reply)) => return calls::reply(tag, asked, reply),
         (Asked::Disconnect, _) => return Vec::new(),
         (asked, _) => {
             let text = success(asked);
@@ -73,6 +74,11 @@ fn success(asked: Asked) -> String {
         | Asked::Writing
         | Asked::Credentials
         | Asked::Servers
+        | Asked::IceServers
+        | Asked::Call
+        | Asked::JoinRoom
+        | Asked::LeaveRoom
+        | Asked::RoomForward
         | Asked::Sync
         | Asked::History
         | Asked::Read { .. } => "ok".to_owned(),
@@ -104,7 +110,7 @@ fn server(server: &IceServer) -> Value {
     json!({ "domain": server.domain, "ip": server.ip, "port": server.port })
 }
 
-fn acknowledge(tag: Tag, answer: &Value) -> Vec<Frame> {
+pub(super) fn acknowledge(tag: Tag, answer: &Value) -> Vec<Frame> {
     tag.ack.map(|to| Frame::Ack { to, json: raw(answer) }).into_iter().collect()
 }
 
@@ -161,8 +167,10 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
             vec![emit("presence", &presence(who, *online, *last_seen))]
         }
         Event::SignalSent(signal) => forwarded(signal, manners),
+        Event::Calling(event) if extras => calls::told(event).into_iter().collect(),
         // `FileArrived` has told here what `MessageCompleted` tells elsewhere.
         Event::MessageCompleted { .. }
+        | Event::Calling(_)
         | Event::PresenceChanged { .. }
         | Event::PresenceAnnounced { .. }
         | Event::AttendanceChanged { .. }
@@ -282,7 +290,7 @@ fn forwarded(signal: &Signal, manners: &NeoManners) -> Vec<Frame> {
         .collect()
 }
 
-fn emit(channel: &'static str, payload: &Value) -> Frame {
+pub(super) fn emit(channel: &'static str, payload: &Value) -> Frame {
     Frame::emit(channel, raw(payload))
 }
 

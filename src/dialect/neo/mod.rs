@@ -4,6 +4,7 @@
 //! Lives at `/socket.io/`, namespace `/`. A connection is open to anyone and says who it
 //! is at any time.
 
+mod calls;
 mod codec;
 mod encode;
 mod session;

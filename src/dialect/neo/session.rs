@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::codec::{self, Asked, Meaning, Tag};
 use super::{NeoManners, encode};
 use crate::domain::{
-    CircleChange, ConversationChange, ConversationId, Dialect, Event, Outcome, Place, Principal,
-    Refusal, RefusalKind, Reply, Seq,
+    CallReply, CircleChange, ConversationChange, ConversationId, Dialect, Event, Outcome, Place,
+    Principal, Refusal, RefusalKind, Reply, Seq,
 };
 use crate::session::{Delivery, Session, Step};
 use crate::transport::Close;
@@ -89,6 +89,14 @@ impl NeoSession {
                 self.extras = true;
                 step
             }
+            Asked::IceServers
+            | Asked::Call
+            | Asked::JoinRoom
+            | Asked::LeaveRoom
+            | Asked::RoomForward => {
+                self.extras |= !matches!(reply, Reply::Calls(CallReply::Silence));
+                step
+            }
             Asked::Message { .. }
             | Asked::Writing
             | Asked::Credentials
@@ -148,6 +156,7 @@ impl NeoSession {
             | Event::DialogBegun { .. }
             | Event::RoomListed { .. }
             | Event::SignalSent(_)
+            | Event::Calling(_)
             | Event::LoginDoubted { .. }
             | Event::RoomsParked { .. }
             | Event::LoginEnded { .. } => None,
@@ -227,6 +236,7 @@ fn shown_by(event: &Event) -> Option<(ConversationId, Place)> {
         | Event::DialogBegun { .. }
         | Event::RoomListed { .. }
         | Event::SignalSent(_)
+        | Event::Calling(_)
         | Event::LoginDoubted { .. }
         | Event::RoomsParked { .. }
         | Event::LoginEnded { .. } => None,
@@ -252,6 +262,11 @@ fn folded(asked: Asked, refusal: Refusal) -> Refusal {
         | Asked::Credentials
         | Asked::Servers
         | Asked::Forward
+        | Asked::IceServers
+        | Asked::Call
+        | Asked::JoinRoom
+        | Asked::LeaveRoom
+        | Asked::RoomForward
         | Asked::Sync
         | Asked::History
         | Asked::Read { .. } => refusal,

@@ -274,7 +274,8 @@ impl Session for PrivateChatSession {
             | Event::RoomListed { .. }
             | Event::RoomsParked { .. }
             | Event::LoginDoubted { .. }
-            | Event::SignalSent(_) => Step::idle(),
+            | Event::SignalSent(_)
+            | Event::Calling(_) => Step::idle(),
         }
     }
 }

@@ -5,6 +5,7 @@
 mod account;
 mod admin;
 mod bytes;
+mod call;
 mod circle;
 mod conversation;
 mod device;
@@ -30,6 +31,7 @@ pub fn chapters() -> Vec<Chapter> {
         ("Message", message::routes()),
         ("Media", media::routes()),
         ("Device", device::routes()),
+        ("Calls", call::routes()),
         ("Administration", [admin::routes(), media::admin_routes()].concat()),
     ]
 }

@@ -2,6 +2,7 @@
 //!
 //! Every shape exists once; `Dates` says whether it travels over HTTP or in an event.
 
+mod calls;
 mod circle;
 mod conversation;
 mod dates;
@@ -11,6 +12,7 @@ mod party;
 #[cfg(test)]
 pub(crate) mod samples;
 
+pub use calls::{call_event, call_notice, ice_servers, joined_room, read_call, read_room};
 pub use circle::{
     circle_simple, invite_circle_view, invite_user_view, user_circle_circle_view,
     user_circle_user_view,

@@ -1,5 +1,6 @@
 //! NEO's Socket.IO side against the whole server, row by row of its page.
 
+mod calling;
 mod calls;
 mod circles;
 mod conversations;

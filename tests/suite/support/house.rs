@@ -72,6 +72,8 @@ impl House {
                 stun: Vec::new(),
                 turn: Vec::new(),
                 host: None,
+                listens: true,
+                relays: true,
                 port: Arc::new(3478.into()),
                 credentials: RelayCredentials::new("secret", 86_400),
             },

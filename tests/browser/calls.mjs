@@ -1,0 +1,152 @@
+// Two pages meet in a room through the server's own TURN and talk over a data channel, in a real browser.
+//
+// Usage: node calls.mjs URL CONVERSATION TOKEN TOKEN. Exit status 0 means that every way works.
+// CHROMIUM names the browser, if it is not /usr/bin/chromium.
+import { readFileSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const [url, conversation, ...tokens] = process.argv.slice(2);
+if (tokens.length !== 2) {
+  console.error("usage: node calls.mjs URL CONVERSATION TOKEN TOKEN");
+  process.exit(2);
+}
+const guide = readFileSync(new URL("../../docs/calls.md", import.meta.url), "utf8");
+const client = guide.split("<!-- tested: tests/browser/calls.mjs -->\n```js\n")[1].split("\n```")[0];
+if (client.split("\n").length > 45) throw new Error("the client of the guide has grown");
+const library = new URL("node_modules/socket.io-client/dist/socket.io.min.js", import.meta.url).pathname;
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+});
+
+/** A page of the server with the guide's client, which has said who it is. */
+async function open(token) {
+  const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+  page.on("pageerror", (error) => console.error(`the page complained: ${error}`));
+  await page.goto(`${url}/healthz`);
+  await page.addScriptTag({ path: library });
+  await page.addScriptTag({ content: `${client}\nglobalThis.meet = meet;` });
+  await page.evaluate(async (token) => {
+    globalThis.socket = io({ transports: ["websocket"] });
+    const answer = await socket.emitWithAck("authenticate", { token });
+    if (!answer.success) throw new Error(answer.message);
+  }, token);
+  return page;
+}
+
+/** Meets over one way to the relay, says hello, and tells over what kinds of candidates. */
+const meet = (page, { where, way, port, greets }) =>
+  page.evaluate(
+    async ({ where, way, port, greets }) => {
+      // Only this way to the relay, so that no other can hide that it does not work.
+      const emit = socket.emitWithAck.bind(socket);
+      socket.emitWithAck = async (event, argument) => {
+        const answer = await emit(event, argument);
+        for (const server of answer.ice_servers ?? []) {
+          server.urls = server.urls.filter((url) => url.endsWith(`transport=${way}`));
+          if (port) server.urls = server.urls.map((url) => url.replace(/:\d+\?/, `:${port}?`));
+        }
+        if (answer.ice_servers) answer.ice_servers = answer.ice_servers.filter((server) => server.urls.length);
+        return answer;
+      };
+      let connection;
+      const heard = new Promise((resolve, reject) => {
+        setTimeout(() => reject(new Error("nothing was heard over the data channel")), 30_000);
+        const listen = (channel) => {
+          channel.onopen = () => channel.send(`hello from ${greets}`);
+          channel.onmessage = ({ data }) => resolve(data);
+        };
+        const onPeer = (peer) => {
+          connection = peer.pc;
+          if (peer.polite) listen(peer.pc.createDataChannel("talk"));
+          peer.pc.ondatachannel = ({ channel }) => {
+            listen(channel);
+            if (channel.readyState === "open") channel.onopen();
+          };
+        };
+        globalThis.room = meet(socket, where, onPeer, "relay");
+        room.catch(reject);
+      });
+      await room;
+      globalThis.met = heard.then(async (text) => {
+        const stats = [...(await connection.getStats()).values()];
+        const pair = stats.find((one) => one.type === "candidate-pair" && one.nominated && one.state === "succeeded");
+        const kind = (id) => stats.find((one) => one.id === id);
+        const [local, remote] = [kind(pair.localCandidateId), kind(pair.remoteCandidateId)];
+        return { text, local: local.candidateType, remote: remote.candidateType, protocol: local.relayProtocol };
+      });
+      globalThis.met.catch(() => {});
+    },
+    { where, way, port, greets },
+  );
+
+async function together(name, ways, where) {
+  const pages = await Promise.all(tokens.map(open));
+  for (const [index, page] of pages.entries()) await meet(page, { ...ways[index], where, greets: `page ${index}` });
+  for (const [index, page] of pages.entries()) {
+    const told = await page.evaluate(() => met);
+    const expected = { text: `hello from page ${1 - index}`, local: "relay", remote: "relay", protocol: ways[index].way };
+    if (JSON.stringify(told) !== JSON.stringify(expected)) throw new Error(`${name}: ${JSON.stringify(told)}`);
+  }
+  await Promise.all(pages.map((page) => page.evaluate(async () => (await room).leave())));
+  await Promise.all(pages.map((page) => page.context().close()));
+  console.log(`- ${name}`);
+}
+
+/** What the browser says of credentials that are no good. */
+async function refused(name, change) {
+  const page = await open(tokens[0]);
+  const told = await page.evaluate(async (change) => {
+    const { iceServers } = await socket.emitWithAck("webrtc_ice_servers", {});
+    const turn = iceServers.find((server) => server.credential);
+    turn.urls = turn.urls.filter((url) => url.endsWith("udp"));
+    if (change === "forged") turn.credential = btoa("twenty bytes of this");
+    if (change === "expired") turn.username = turn.username.replace(/^\d+/, "1500000000");
+    const pc = new RTCPeerConnection({ iceServers: [turn], iceTransportPolicy: "relay" });
+    const errors = [];
+    const candidates = [];
+    pc.onicecandidateerror = ({ errorCode }) => errors.push(errorCode);
+    pc.onicecandidate = ({ candidate }) => candidate?.candidate && candidates.push(candidate.candidate);
+    pc.createDataChannel("talk");
+    await pc.setLocalDescription();
+    while (pc.iceGatheringState !== "complete") await new Promise((resolve) => setTimeout(resolve, 50));
+    return { errors: [...new Set(errors)], candidates };
+  }, change);
+  await page.context().close();
+  if (JSON.stringify(told) !== JSON.stringify({ errors: [401], candidates: [] })) throw new Error(`${name}: ${JSON.stringify(told)}`);
+  console.log(`- ${name}`);
+}
+
+/** The page that says what works. */
+async function doctor() {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(`${url}/doctor`);
+  await page.locator("input").fill(tokens[0]);
+  await page.getByRole("button", { name: "Look" }).click();
+  await page.locator("body[data-done]").waitFor({ timeout: 60_000 });
+  const told = await page.locator("#findings li").evaluateAll((lines) => lines.map((line) => [line.dataset.part, line.dataset.works, line.textContent]));
+  const works = told.filter(([, works]) => works === "true").map(([part]) => part);
+  if (works.join() !== "polling,websocket,stun,turn_udp,turn_tcp") throw new Error(`the doctor says ${JSON.stringify(told)}`);
+  await page.context().close();
+  console.log("- the page /doctor finds that everything works");
+}
+
+try {
+  const where = { conversation_id: Number(conversation) };
+  const [udp, tcp] = [{ way: "udp" }, { way: "tcp" }];
+  await together("a data channel over UDP", [udp, udp], where);
+  await together("a data channel over TCP", [tcp, tcp], where);
+  await together("a data channel, one side over UDP, the other over TCP", [udp, tcp], where);
+  const http = { way: "tcp", port: new URL(url).port };
+  await together("a data channel over the HTTP port", [http, http], where);
+  await doctor();
+  await refused("forged credentials are refused with 401", "forged");
+  await refused("expired credentials are refused with 401", "expired");
+  console.log("ok: pages reach each other through the relay");
+} catch (error) {
+  console.error(`failed: ${error.message}`);
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}

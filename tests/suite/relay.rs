@@ -1,0 +1,123 @@
+//! The server's own STUN and TURN with foreign clients: coturn's tools and a browser.
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::neo_events::Home;
+use crate::support::programs::{Program, node, skipped};
+use crate::support::world::World;
+
+const PATIENCE: Duration = Duration::from_mins(4);
+const SECRET: &str = "north";
+
+/// Ann and Bob with a relay whose secret is known, and the relay's port.
+async fn home() -> (Home, String) {
+    let world = World::with(|settings| {
+        settings.turn.secret = serde_json::from_value(SECRET.into()).unwrap();
+    })
+    .await;
+    let home = Home::in_world(world).await;
+    let url = format!("{}/webrtc/ice-servers", home.world.url());
+    let asked = reqwest::Client::new().get(url).header("authorization", &home.ann.token);
+    let told: Value = asked.send().await.unwrap().json().await.unwrap();
+    let stun = told["iceServers"][0]["urls"][0].as_str().unwrap().to_owned();
+    (home, stun.strip_prefix("stun:127.0.0.1:").unwrap().to_owned())
+}
+
+/// One of coturn's tools; nothing, and a line about it, where coturn is not installed.
+async fn tool(name: &str, words: Vec<String>) -> Option<Output> {
+    let mut command = Command::new(name);
+    command.args(words);
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    if ran.is_err() {
+        skipped(&format!("{name}: coturn is not installed"));
+    }
+    ran.ok()
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
+}
+
+/// What `turnutils_uclient` is told: two clients that send each other 100 messages through the relay.
+fn load(extra: &[&str], user: i64, secret: &str, port: &str) -> Vec<String> {
+    let user = format!("u{user}");
+    let common = ["-y", "-c", "-m", "2", "-n", "100", "-l", "400", "-u", &user, "-W", secret];
+    let last = ["-p", port, "127.0.0.1"];
+    common.iter().chain(extra).chain(&last).map(|word| (*word).to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coturns_clients_lose_nothing_over_udp_and_tcp() {
+    let (home, port) = home().await;
+    let words = ["-p", &port, "127.0.0.1"].map(str::to_owned).to_vec();
+    let Some(stun) = tool("turnutils_stunclient", words).await else { return };
+    assert!(said(&stun).contains("UDP reflexive addr: 127.0.0.1"), "{}", said(&stun));
+    for extra in [&[][..], &["-s"], &["-t"], &["-t", "-s"]] {
+        let words = load(extra, home.ann.id, SECRET, &port);
+        let Some(turn) = tool("turnutils_uclient", words).await else { return };
+        let said = said(&turn);
+        assert!(turn.status.success(), "{extra:?}: {said}");
+        assert!(said.contains("Total lost packets 0 (0.000000%)"), "{extra:?}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coturns_clients_are_refused_with_a_wrong_secret() {
+    let (home, port) = home().await;
+    for extra in [&[][..], &["-t"]] {
+        let words = load(extra, home.ann.id, "south", &port);
+        let Some(turn) = tool("turnutils_uclient", words).await else { return };
+        let said = said(&turn);
+        assert!(
+            !turn.status.success() && said.contains("Cannot complete Allocation"),
+            "{extra:?}: {said}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_reach_each_other_through_the_relay() {
+    let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+    if !Path::new(&browser).exists() {
+        return skipped("calls in a browser, for want of Chromium");
+    }
+    let Some(mut script) = node("tests/browser/calls.mjs") else { return };
+    let (home, _) = home().await;
+    script.arg(home.world.url()).arg(home.conversation.to_string());
+    script.args([&home.ann.token, &home.bob.token]);
+    let told = tokio::task::spawn_blocking(move || Program::start(&mut script).finish(PATIENCE));
+    let told = told.await.unwrap();
+    assert!(told.contains("ok: pages reach each other through the relay"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_what_works_and_what_does_not() {
+    let (home, _) = home().await;
+    let url = home.world.url();
+    let told = home.world.command(&["doctor", &url, "--token", &home.ann.token]);
+    let parts: Vec<Value> =
+        told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let names: Vec<_> = parts.iter().map(|part| part["part"].as_str().unwrap()).collect();
+    assert_eq!(names, ["polling", "websocket", "stun", "turn_udp", "turn_tcp"]);
+    assert!(parts.iter().all(|part| part["works"] == true), "{told}");
+    assert!(told.contains("TURN over TCP relays."), "{told}");
+    // Without a token it only looks whether somebody is there.
+    let told = home.world.command(&["doctor", &url]);
+    assert!(told.contains("asks for credentials"), "{told}");
+
+    let world = World::with(|settings| {
+        let nowhere = serde_json::json!([{ "ip": "127.0.0.1", "port": 1 }]);
+        settings.webrtc.stun = serde_json::from_value(nowhere.clone()).unwrap();
+        settings.webrtc.turn = serde_json::from_value(nowhere).unwrap();
+    })
+    .await;
+    let ran = Command::new(env!("CARGO_BIN_EXE_klatsch")).args(["doctor", &world.url()]).output();
+    let ran = ran.unwrap();
+    let said = said(&ran);
+    assert!(!ran.status.success(), "{said}");
+    assert!(said.contains("does not work") && said.contains("Open that port for UDP"), "{said}");
+}
