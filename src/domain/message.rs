@@ -101,7 +101,7 @@ pub struct Draft {
     /// Names of files whose bytes will follow.
     pub files: Vec<String>,
     /// A file whose bytes are there already.
-    pub attached: Option<Attached>,
+    pub attached: Option<Box<Attached>>,
     /// A priced picture, in the place of words.
     pub smile: Option<Smile>,
     /// The client's own name for it.

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn authors_may_be_given_only_so_long() {
         let sent = Timestamp::from_secs(100);
-        let minute = Some(Duration::from_secs(60));
+        let minute = Some(Duration::from_mins(1));
         for (now, within, verdict) in
             [(1_000, None, true), (160, minute, true), (161, minute, false), (90, minute, true)]
         {

@@ -61,8 +61,8 @@ impl TcpLine {
         let Some(waiting) = self.add(peer) else {
             return traffic::drop("connections");
         };
-        let (mut reading, writing) = tokio::io::split(stream);
-        let writer = tokio::spawn(write(writing, waiting));
+        let (mut reading, outgoing) = tokio::io::split(stream);
+        let writer = tokio::spawn(write(outgoing, waiting));
         let mut bytes = BytesMut::with_capacity(4096);
         let mut patience = FIRST_BYTE;
         'open: loop {

@@ -387,7 +387,6 @@ async fn a_stream_carries_frames_and_its_allocation_ends_with_it() {
     let mut relayed = RelayedAddress::default();
     relayed.get_from(&done).unwrap();
     assert_eq!(relayed.ip.to_string(), "203.0.113.113");
-    drop(ask);
     drop(stream);
     // Nonsense ends a stream, and nothing else.
     let mut noise = TcpStream::connect(relay.address).await.unwrap();

@@ -183,7 +183,7 @@ impl Services {
         };
         let draft = Draft {
             smile: Some(found.smile),
-            attached: Some(picture),
+            attached: Some(picture.into()),
             reference,
             ..Draft::words(conversation, Text::default(), Dialect::MembersChat)
         };
@@ -206,7 +206,7 @@ impl Services {
             size: kept.size,
         };
         let draft = Draft {
-            attached: Some(attached),
+            attached: Some(attached.into()),
             reference: sent.reference,
             ..Draft::words(sent.conversation, sent.text, Dialect::MembersChat)
         };

@@ -6,7 +6,7 @@ use entity::{devices, logins, users};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
 use super::{Store, StoreError};
-use crate::domain::{Principal, Timestamp};
+use crate::domain::{DeviceId, Principal, Timestamp, UserId};
 
 /// Accounts that are named in one statement.
 const NAMED: usize = 500;
@@ -28,7 +28,7 @@ impl Store {
                     since.insert(principal, Timestamp::from_secs(after.secs()));
                 }
             };
-            let ids = some.iter().filter_map(|principal| principal.user()).map(|id| id.get());
+            let ids = some.iter().copied().filter_map(Principal::user).map(UserId::get);
             let rows = users::Entity::find()
                 .filter(users::Column::Id.is_in(ids))
                 .filter(users::Column::DeletedAt.is_null())
@@ -36,9 +36,9 @@ impl Store {
                 .all(self.reads())
                 .await?;
             for row in rows {
-                note(Principal::User(crate::domain::UserId::new(row.id)), row.turn_after);
+                note(Principal::User(UserId::new(row.id)), row.turn_after);
             }
-            let ids = some.iter().filter_map(|principal| principal.device()).map(|id| id.get());
+            let ids = some.iter().copied().filter_map(Principal::device).map(DeviceId::get);
             let rows = devices::Entity::find()
                 .filter(devices::Column::Id.is_in(ids))
                 .filter(devices::Column::Live.eq(1))
@@ -46,7 +46,7 @@ impl Store {
                 .all(self.reads())
                 .await?;
             for row in rows {
-                note(Principal::Device(crate::domain::DeviceId::new(row.id)), row.turn_after);
+                note(Principal::Device(DeviceId::new(row.id)), row.turn_after);
             }
         }
         Ok(since)

@@ -114,7 +114,7 @@ async fn serve(data: &std::path::Path, stop: CancellationToken) -> SocketAddr {
         sink_frames: 256,
         sink_bytes: 1 << 20,
         ping: Duration::from_secs(20),
-        silence: Duration::from_secs(60),
+        silence: Duration::from_mins(1),
     };
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let open = any(move |request: Request| async move {

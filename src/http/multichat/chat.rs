@@ -1,5 +1,7 @@
 //! The page of rooms: small, and our own work.
 
+use std::fmt::Write as _;
+
 use std::net::IpAddr;
 
 use axum::Extension;
@@ -38,13 +40,12 @@ async fn with_rooms(pages: &Pages, caller: &Caller) -> Result<String, Refusal> {
     let services = pages.web.services();
     let user = services.own_account(caller).await?;
     let rooms = services.list_rooms(caller, pages.settings.show_groups).await?;
-    let links: String = rooms
-        .iter()
-        .map(|room| {
-            let title = escape(&room.title);
-            format!("<li class=\"room-link\" data-room-id=\"{}\">{title}</li>\n", room.id)
-        })
-        .collect();
+    let mut links = String::new();
+    for room in &rooms {
+        let (id, title) = (room.id, escape(&room.title));
+        // A text takes all that is written to it.
+        let _ = writeln!(links, "<li class=\"room-link\" data-room-id=\"{id}\">{title}</li>");
+    }
     Ok(include_str!("chat.html")
         .replace("{username}", &escape(&user.username))
         .replace("{rooms}", &links))

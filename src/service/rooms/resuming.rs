@@ -51,7 +51,7 @@ impl Services {
         lost: ConnectionId,
     ) -> Result<Option<Resumed>, Refusal> {
         let Some(permit) = self.may_still_read(caller, room).await? else {
-            self.give_up(room, lost).await;
+            self.give_up(room, lost);
             return Ok(None);
         };
         let topics = [Topic::Conversation(room), Topic::Attendance(room)];
@@ -60,14 +60,14 @@ impl Services {
         }
         let Some(kept) = self.hub().attendance().take_over(room, lost, connection) else {
             // It has joined by itself meanwhile.
-            self.give_up(room, lost).await;
+            self.give_up(room, lost);
             return Ok(None);
         };
         if self.may_still_read(caller, room).await?.is_none() {
             for topic in topics {
                 self.hub().unsubscribe(connection, topic);
             }
-            self.give_up(room, connection).await;
+            self.give_up(room, connection);
             return Ok(None);
         }
         let (login, confirmed) = (caller.login, kept.confirmed);
@@ -86,7 +86,7 @@ impl Services {
         Ok(standing.and_then(|standing| policy::may_read(&standing).ok()))
     }
 
-    async fn give_up(&self, room: ConversationId, connection: ConnectionId) {
+    fn give_up(&self, room: ConversationId, connection: ConnectionId) {
         if let Some(movement) = self.hub().attendance().leave(room, connection) {
             self.places().gone(movement);
         }

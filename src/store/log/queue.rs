@@ -194,7 +194,7 @@ impl Log {
             (None, Some(_)) => FILE,
             (None, None) => TEXT,
         };
-        let attached = draft.attached.map(|attached| stored_media(attached, now));
+        let attached = draft.attached.map(|attached| stored_media(*attached, now));
         let awaited = draft.files.into_iter().map(|name| NewMedia {
             uuid: FileId::random().get().into_bytes(),
             identifier: identifier(&name),

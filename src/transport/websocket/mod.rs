@@ -1,4 +1,4 @@
-//! Raw WebSockets: frames of text and bytes over an upgraded connection.
+//! Raw `WebSocket`s: frames of text and bytes over an upgraded connection.
 //!
 //! One task reads and writes, so that an idle connection costs one task and two small
 //! buffers. A ping behind what was written proves, when it is answered, that all of it has

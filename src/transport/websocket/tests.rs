@@ -27,7 +27,7 @@ fn settings() -> RawSettings {
         sink_frames: 64,
         sink_bytes: 1 << 20,
         ping: Duration::from_secs(20),
-        silence: Duration::from_secs(60),
+        silence: Duration::from_mins(1),
     }
 }
 
@@ -174,9 +174,9 @@ async fn a_frame_above_the_limit_is_told_so_however_large_it_is() {
             let _ = write.send(Message::binary(vec![7; size])).await;
         });
         let close = loop {
-            match timeout(DEADLINE, reading.next()).await.unwrap().unwrap().unwrap() {
-                Message::Close(frame) => break frame.unwrap(),
-                _ => {}
+            let next = timeout(DEADLINE, reading.next()).await.unwrap();
+            if let Message::Close(frame) = next.unwrap().unwrap() {
+                break frame.unwrap();
             }
         };
         assert_eq!(u16::from(close.code), 1009);
