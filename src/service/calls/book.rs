@@ -118,7 +118,6 @@ impl Call {
 
     /// Tells the connections of an account on which it rings.
     pub(super) fn tell_rung(
-        &self,
         (who, but): (Principal, Option<ConnectionId>),
         notice: &CallNotice,
         clients: &Clients,
@@ -257,7 +256,7 @@ impl Book {
         for party in call.parties.iter().skip(1) {
             let told = match party.leg {
                 Leg::Ringing => {
-                    call.tell_rung((party.who, None), &rings, clients, &mut effects);
+                    Call::tell_rung((party.who, None), &rings, clients, &mut effects);
                     continue;
                 }
                 Leg::Busy => call.notice(CallState::Busy, None, party.who),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::domain::{ConnectionId, Principal};
 
 /// After how much silence between two accounts all connections are told again.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// Pairs at which silent ones are looked for.
 const SWEPT: usize = 1024;
 
