@@ -22,6 +22,7 @@ const BATCH_ENTRIES: &str = "klatsch_log_batch_entries";
 const COMMIT_SECONDS: &str = "klatsch_log_commit_seconds";
 const SINK_OVERFLOWS: &str = "klatsch_sink_overflows_total";
 const REFUSALS: &str = "klatsch_refusals_total";
+const CALLS: &str = "klatsch_calls_total";
 const INSECURE: &str = "klatsch_insecure_settings";
 
 /// Variables that choose what is logged; the first one that is set wins.
@@ -117,6 +118,7 @@ fn install() -> PrometheusHandle {
     describe_histogram!(COMMIT_SECONDS, "seconds one transaction of the log took");
     describe_counter!(SINK_OVERFLOWS, "connections ended because they read too slowly, by dialect");
     describe_counter!(REFUSALS, "commands and requests that were refused, by interface and code");
+    describe_counter!(CALLS, "calls that are over, by what became of them");
     handle
 }
 
@@ -144,6 +146,11 @@ pub fn count_overflow(dialect: &'static str) {
 /// A command or request was refused.
 pub fn count_refusal(by: &'static str, code: &'static str) {
     counter!(REFUSALS, "by" => by, "code" => code).increment(1);
+}
+
+/// A call is over.
+pub fn count_call(state: &'static str) {
+    counter!(CALLS, "state" => state).increment(1);
 }
 
 /// An address as it may be logged: without its query, and without keys and tokens in its path.

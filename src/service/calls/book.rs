@@ -41,6 +41,19 @@ pub(super) struct Effects {
     pub(super) results: Vec<CallResult>,
 }
 
+impl Effects {
+    /// Tells the connections of an account on which it rings, but one.
+    pub(super) fn tell_rung(
+        &mut self,
+        (who, but): (Principal, Option<ConnectionId>),
+        notice: &CallNotice,
+        clients: &Clients,
+    ) {
+        let rung = clients.of(who).into_iter().filter(|connection| Some(*connection) != but);
+        self.told.extend(rung.map(|to| (to, CallEvent::Call(notice.clone()))));
+    }
+}
+
 /// What became of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::service) struct CallResult {
@@ -114,17 +127,6 @@ impl Call {
         let others = self.parties.iter().filter(|party| party.who != but);
         let connections = others.filter_map(|party| party.connection);
         effects.told.extend(connections.map(|to| (to, CallEvent::Call(notice.clone()))));
-    }
-
-    /// Tells the connections of an account on which it rings.
-    pub(super) fn tell_rung(
-        (who, but): (Principal, Option<ConnectionId>),
-        notice: &CallNotice,
-        clients: &Clients,
-        effects: &mut Effects,
-    ) {
-        let rung = clients.of(who).into_iter().filter(|connection| Some(*connection) != but);
-        effects.told.extend(rung.map(|to| (to, CallEvent::Call(notice.clone()))));
     }
 
     pub(super) fn first_accepted(&mut self, now: Instant) -> bool {
@@ -256,7 +258,7 @@ impl Book {
         for party in call.parties.iter().skip(1) {
             let told = match party.leg {
                 Leg::Ringing => {
-                    Call::tell_rung((party.who, None), &rings, clients, &mut effects);
+                    effects.tell_rung((party.who, None), &rings, clients);
                     continue;
                 }
                 Leg::Busy => call.notice(CallState::Busy, None, party.who),

@@ -13,6 +13,7 @@ use super::pins::Pins;
 use super::rooms::Rooms;
 use crate::domain::{CallRoom, ConnectionId, Event, Principal};
 use crate::hub::Hub;
+use crate::telemetry;
 
 /// What the task is told.
 #[derive(Debug)]
@@ -99,6 +100,7 @@ impl Desk {
         }
         for result in effects.results {
             state.rooms.close(CallRoom::Call(result.call));
+            telemetry::count_call(result.state.as_str());
             let _ = self.jobs.send(Job::Write(result));
         }
     }

@@ -39,7 +39,7 @@ impl Book {
         if was == Leg::Ringing {
             let reason = Some(CallReason::Elsewhere);
             let elsewhere = call.notice(CallState::Accepted, reason, who);
-            Call::tell_rung((who, Some(connection)), &elsewhere, clients, &mut effects);
+            effects.tell_rung((who, Some(connection)), &elsewhere, clients);
         }
         if call.first_accepted(now) {
             call.tell_others(who, &active, &mut effects);
@@ -60,7 +60,7 @@ impl Book {
         let call = self.step(id, who, LegInput::Decline)?;
         let mut effects = Effects::default();
         let declined = call.notice(CallState::Declined, None, who);
-        Call::tell_rung((who, Some(connection)), &declined, clients, &mut effects);
+        effects.tell_rung((who, Some(connection)), &declined, clients);
         call.tell_others(who, &declined, &mut effects);
         self.conclude(id, now, &mut effects);
         Ok((declined, effects))
@@ -183,7 +183,7 @@ impl Book {
         let silent: Vec<_> = call.parties.iter().filter(rung).map(|party| party.who).collect();
         for who in silent {
             let missed = call.notice(CallState::Missed, Some(CallReason::Timeout), who);
-            Call::tell_rung((who, None), &missed, clients, effects);
+            effects.tell_rung((who, None), &missed, clients);
             call.tell_others(who, &missed, effects);
             if let Some(party) = call.party(who) {
                 party.leg = party.leg.next(LegInput::TimeUp).unwrap_or(party.leg);
@@ -273,7 +273,7 @@ impl Call {
         let rung = |party: &&super::book::Party| party.leg == Leg::Ringing;
         let rung: Vec<_> = self.parties.iter().filter(rung).map(|party| party.who).collect();
         for who in rung {
-            Self::tell_rung((who, None), notice, clients, effects);
+            effects.tell_rung((who, None), notice, clients);
             if let Some(party) = self.party(who) {
                 party.leg = party.leg.next(input).unwrap_or(party.leg);
             }
