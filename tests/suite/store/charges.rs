@@ -112,7 +112,7 @@ impl Shop {
             mime: Some("image/png".into()),
             size: 4,
         };
-        Draft { smile: Some(smile), attached: Some(attached), ..self.words("") }
+        Draft { smile: Some(smile), attached: Some(Box::new(attached)), ..self.words("") }
     }
 }
 
