@@ -30,7 +30,7 @@ const UNDER_WAY: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Contender {
     Klatsch,
-    /// Raw WebSockets alone.
+    /// Raw connections alone.
     KlatschRaw,
     /// Half Socket.IO, half raw.
     KlatschMixed,

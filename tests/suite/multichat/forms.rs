@@ -83,8 +83,8 @@ async fn a_browser_logs_in_by_the_form_and_chats_with_its_cookie() {
     house.user("ann", &[]);
     let (tea, attic) = (house.room("Tea & cake").await, house.staff_room("Attic").await);
     let mut browser = Browser::new(&house);
-    let sent = browser.get("/chat/").await;
-    assert_eq!(location(&sent), "/accounts/login/?next=/chat/");
+    let listing = browser.get("/chat/").await;
+    assert_eq!(location(&listing), "/accounts/login/?next=/chat/");
     let answer = browser.log_in("ann", "wrong", "/chat/").await;
     assert_eq!(answer.status(), 200);
     assert!(answer.text().await.unwrap().contains("csrfmiddlewaretoken"));
