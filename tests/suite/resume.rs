@@ -105,38 +105,7 @@ impl Reader {
         let socket = url.replacen("http", "ws", 1);
         let token = &place.bob;
         match self.dialect {
-            "neo" => {
-                let url = format!("{socket}/socket.io/?EIO=4&transport=websocket");
-                let mut raw = Raw::connect(&url, &[]).await;
-                raw.send("40").await;
-                while !raw.text().await.starts_with("40") {}
-                let here = self.here(place);
-                for packet in [
-                    json!(["authenticate", { "token": token }]),
-                    json!(["join_conversation", { "conversation_id": here }]),
-                ] {
-                    raw.send(format!("42{packet}")).await;
-                    while !raw.text().await.starts_with("42[\"success\"") {}
-                }
-                loop {
-                    let since =
-                        json!(["sync", { "conversation_id": here, "since": self.revision }]);
-                    raw.send(format!("427{since}")).await;
-                    let answer = loop {
-                        let text = raw.text().await;
-                        self.note_neo(&text);
-                        if let Some(answer) = text.strip_prefix("437") {
-                            break serde_json::from_str::<Value>(answer).unwrap()[0].take();
-                        }
-                    };
-                    let messages = answer["messages"].as_array().unwrap();
-                    self.read.extend(messages.iter().filter_map(|message| message["id"].as_i64()));
-                    self.revision = answer["revision"].as_i64().unwrap();
-                    if answer["more"] == false {
-                        return raw;
-                    }
-                }
-            }
+            "neo" => self.connect_neo(&socket, place).await,
             "private-chat" => {
                 let url = format!("{socket}/private-chat/{token}/ann?extras=1");
                 let mut raw = Raw::connect(&url, &[]).await;
@@ -170,31 +139,7 @@ impl Reader {
                 self.read.extend(ids);
                 raw
             }
-            "multichat" => {
-                let url = format!("{socket}/chat/stream/?token={token}&features=history");
-                let mut raw = Raw::connect(&url, &[]).await;
-                raw.json().await;
-                loop {
-                    let after = self.read.last().copied().unwrap_or_default();
-                    let room = place.group;
-                    let join = json!({ "command": "join", "room": room, "after": after });
-                    raw.send_json(&join).await;
-                    let page = loop {
-                        let frame = raw.json().await;
-                        self.note(&frame);
-                        if frame["msg_type"] == 9 {
-                            break frame;
-                        }
-                    };
-                    let messages = page["messages"].as_array().unwrap();
-                    self.read.extend(messages.iter().filter_map(|message| message["id"].as_i64()));
-                    if page["more"] == false {
-                        return raw;
-                    }
-                    raw.send_json(&json!({ "command": "leave", "room": room })).await;
-                    while raw.json().await.get("leave").is_none() {}
-                }
-            }
+            "multichat" => self.connect_multichat(&socket, place).await,
             _ => {
                 let url = format!("{socket}/courier?token={token}&extras=1");
                 let mut raw = Raw::connect(&url, &[]).await;
@@ -208,6 +153,66 @@ impl Reader {
                     self.note(&frame);
                 }
             }
+        }
+    }
+
+    async fn connect_neo(&mut self, socket: &str, place: &Place) -> Raw {
+        let token = &place.bob;
+        let url = format!("{socket}/socket.io/?EIO=4&transport=websocket");
+        let mut raw = Raw::connect(&url, &[]).await;
+        raw.send("40").await;
+        while !raw.text().await.starts_with("40") {}
+        let here = self.here(place);
+        for packet in [
+            json!(["authenticate", { "token": token }]),
+            json!(["join_conversation", { "conversation_id": here }]),
+        ] {
+            raw.send(format!("42{packet}")).await;
+            while !raw.text().await.starts_with("42[\"success\"") {}
+        }
+        loop {
+            let since = json!(["sync", { "conversation_id": here, "since": self.revision }]);
+            raw.send(format!("427{since}")).await;
+            let answer = loop {
+                let text = raw.text().await;
+                self.note_neo(&text);
+                if let Some(answer) = text.strip_prefix("437") {
+                    break serde_json::from_str::<Value>(answer).unwrap()[0].take();
+                }
+            };
+            let messages = answer["messages"].as_array().unwrap();
+            self.read.extend(messages.iter().filter_map(|message| message["id"].as_i64()));
+            self.revision = answer["revision"].as_i64().unwrap();
+            if answer["more"] == false {
+                return raw;
+            }
+        }
+    }
+
+    async fn connect_multichat(&mut self, socket: &str, place: &Place) -> Raw {
+        let token = &place.bob;
+        let url = format!("{socket}/chat/stream/?token={token}&features=history");
+        let mut raw = Raw::connect(&url, &[]).await;
+        raw.json().await;
+        loop {
+            let after = self.read.last().copied().unwrap_or_default();
+            let room = place.group;
+            let join = json!({ "command": "join", "room": room, "after": after });
+            raw.send_json(&join).await;
+            let page = loop {
+                let frame = raw.json().await;
+                self.note(&frame);
+                if frame["msg_type"] == 9 {
+                    break frame;
+                }
+            };
+            let messages = page["messages"].as_array().unwrap();
+            self.read.extend(messages.iter().filter_map(|message| message["id"].as_i64()));
+            if page["more"] == false {
+                return raw;
+            }
+            raw.send_json(&json!({ "command": "leave", "room": room })).await;
+            while raw.json().await.get("leave").is_none() {}
         }
     }
 

@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use super::house::House;
 use crate::support::raw::Raw;
 
+/// Headers of a handshake.
+type Headers<'a> = Vec<(&'a str, &'a str)>;
+
 /// Conformance check 9.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_handshake_needs_a_login_and_a_page_of_ours() {
@@ -14,7 +17,7 @@ async fn a_handshake_needs_a_login_and_a_page_of_ours() {
     let bearer = format!("Bearer {token}");
     let bare = house.address("").trim_end_matches('/').to_owned();
     let queried = house.address(&format!("?token={token}&html=raw&features=own"));
-    let table: Vec<(String, Vec<(&str, &str)>, u16)> = vec![
+    let table: Vec<(String, Headers<'_>, u16)> = vec![
         (house.address(""), vec![], 403),
         (house.address(""), vec![("cookie", "sessionid=guess")], 403),
         (house.address("?token=guess"), vec![("cookie", &cookie)], 403),

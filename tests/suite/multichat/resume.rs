@@ -258,8 +258,9 @@ async fn a_server_that_comes_back_knows_who_was_where() {
         let mut last = Value::Null;
         let say = |text: String| json!({ "command": "send", "room": room, "message": text });
         for number in 0..20 {
-            writer.send_json(&say(number.to_string())).await;
-            while reader.json().await["message"] != number.to_string() {}
+            let words = number.to_string();
+            writer.send_json(&say(words.clone())).await;
+            while reader.json().await["message"] != words {}
         }
         let mut read = 0;
         while read < 20 {
@@ -275,8 +276,9 @@ async fn a_server_that_comes_back_knows_who_was_where() {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         // The page reads nothing of this any more.
         for number in 20..30 {
-            writer.send_json(&say(number.to_string())).await;
-            while reader.json().await["message"] != number.to_string() {}
+            let words = number.to_string();
+            writer.send_json(&say(words.clone())).await;
+            while reader.json().await["message"] != words {}
         }
         if crash {
             process.kill().await;

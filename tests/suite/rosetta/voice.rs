@@ -27,8 +27,8 @@ pub(super) struct Voice {
 }
 
 enum Wire {
-    Neo(Peer),
-    Raw(Raw),
+    Neo(Box<Peer>),
+    Raw(Box<Raw>),
 }
 
 impl Voice {
@@ -48,7 +48,7 @@ impl Voice {
                 let mut peer = world.peer(token).await;
                 peer.join(conversation).await;
                 peer.ask("sync", json!({ "conversation_id": conversation, "since": 0 })).await;
-                Wire::Neo(peer)
+                Wire::Neo(peer.into())
             }
             "private-chat" => {
                 let url = format!("ws://{address}/private-chat/{token}/{opponent}?extras=1");
@@ -56,7 +56,7 @@ impl Voice {
                 raw.send_json(&json!({ "type": "online" })).await;
                 raw.send_json(&json!({ "type": "check-online" })).await;
                 while raw.json().await["type"] != "gone-online" {}
-                Wire::Raw(raw)
+                Wire::Raw(raw.into())
             }
             "members-chat" => {
                 let url =
@@ -64,7 +64,7 @@ impl Voice {
                 let mut raw = Raw::connect(&url, &[]).await;
                 raw.send(format!("Bearer {token}")).await;
                 assert!(raw.json().await.is_array());
-                Wire::Raw(raw)
+                Wire::Raw(raw.into())
             }
             "multichat" => {
                 let features = "own,history,rooms,members,typing,read";
@@ -72,7 +72,7 @@ impl Voice {
                 let mut raw = Raw::connect(&url, &[]).await;
                 raw.send_json(&json!({ "command": "join", "room": conversation })).await;
                 while raw.json().await["msg_type"] != 9 {}
-                Wire::Raw(raw)
+                Wire::Raw(raw.into())
             }
             _ => {
                 let url = format!("ws://{address}/courier?token={token}&extras=1");
@@ -80,7 +80,7 @@ impl Voice {
                 raw.send(person.id.to_string()).await;
                 assert_eq!(raw.text().await, format!("user id {} received", person.id));
                 while raw.json().await["type"] != "backlog_done" {}
-                Wire::Raw(raw)
+                Wire::Raw(raw.into())
             }
         };
         Self { dialect, conversation, opponent, token: token.to_owned(), wire }
@@ -183,7 +183,6 @@ impl Voice {
             "private-chat" => {
                 json!({ "type": "read_message", "username": self.opponent, "message_id": id })
             }
-            "members-chat" => json!({ "type": "seen", "message_id": [id] }),
             "multichat" => json!({ "command": "read", "room": here, "id": id }),
             _ => json!({ "type": "seen", "message_id": [id] }),
         };
