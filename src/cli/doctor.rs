@@ -208,6 +208,8 @@ async fn ask_socket(host: &str, token: Option<&str>) -> Result<Servers, String> 
         let connected = tokio_tungstenite::client_async(url, stream).await;
         let (mut socket, _) = connected.map_err(|error| format!("No WebSocket: {error}"))?;
         say(&mut socket, "40").await?;
+        // What comes before the namespace is connected ends the connection.
+        text_beginning(&mut socket, "40").await?;
         say(&mut socket, r#"42["webrtc_stun_info"]"#).await?;
         let stun = place(&event(&mut socket, "webrtc_config").await?)?;
         say(&mut socket, r#"42["webrtc_turn_info"]"#).await?;
@@ -234,16 +236,25 @@ async fn say(socket: &mut Socket, text: &str) -> Result<(), String> {
 
 /// The next event, which must be of this channel.
 async fn event(socket: &mut Socket, channel: &str) -> Result<Value, String> {
-    while let Some(message) = socket.next().await {
-        let message = message.map_err(|error| error.to_string())?;
-        let Message::Text(text) = message else { continue };
-        let Some(event) = text.strip_prefix("42") else { continue };
-        let told: Value = serde_json::from_str(event).map_err(|error| error.to_string())?;
+    loop {
+        let event = text_beginning(socket, "42").await?;
+        let told: Value = serde_json::from_str(&event).map_err(|error| error.to_string())?;
         if told[0] == channel {
             return Ok(told[1].clone());
         }
         if told[0] == "error" {
             return Err(format!("The server says: {}", told[1].as_str().unwrap_or_default()));
+        }
+    }
+}
+
+/// What follows the beginning of the next text that begins so.
+async fn text_beginning(socket: &mut Socket, beginning: &str) -> Result<String, String> {
+    while let Some(message) = socket.next().await {
+        let message = message.map_err(|error| error.to_string())?;
+        let Message::Text(text) = message else { continue };
+        if let Some(rest) = text.strip_prefix(beginning) {
+            return Ok(rest.to_owned());
         }
     }
     Err("The server has ended the connection".to_owned())
