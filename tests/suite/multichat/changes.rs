@@ -60,8 +60,9 @@ async fn messages_are_changed_by_those_who_may() {
         (&json!("hello <all>"), &edited["edited"])
     );
     late.close().await;
+    // The others hear of it a moment later.
     for seat in [&mut a, &mut b, &mut s] {
-        seat.packets().await;
+        while seat.json().await["msg_type"] != 5 {}
     }
     s.send_json(&delete(&id)).await;
     let deleted = json!({ "msg_type": 8, "room": room.to_string(), "id": id, "username": "ann", "by": "boss", "own": false });
