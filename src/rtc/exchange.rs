@@ -14,6 +14,7 @@ use turn::relay::RelayAddressGenerator;
 use webrtc_util::{Conn, Error};
 
 use super::traffic::{self, Allowance};
+use super::unsupported;
 
 /// Relayed addresses. Of the ranges for documentation: nobody has them, and nobody is reached
 /// by who takes them for more than names.
@@ -99,10 +100,6 @@ impl Drop for InternalRelay {
     fn drop(&mut self) {
         self.exchange.ports.lock().remove(&self.address.port());
     }
-}
-
-fn unsupported() -> Error {
-    std::io::Error::from(std::io::ErrorKind::Unsupported).into()
 }
 
 #[async_trait]

@@ -26,3 +26,8 @@ pub use probe::{ProbeError, ProbeWay, find_reflexive, find_relay, try_relay};
 pub use server::{
     RelayAccounts, RelayLimits, RelayServer, RelayStreams, RelayUnavailable, RelayWay,
 };
+
+/// The answer to what the library's sockets can and it never asks of ours.
+fn unsupported() -> webrtc_util::Error {
+    std::io::Error::from(std::io::ErrorKind::Unsupported).into()
+}

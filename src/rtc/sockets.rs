@@ -18,6 +18,7 @@ use webrtc_util::{Conn, Error};
 
 use super::reach;
 use super::traffic::{self, Allowance};
+use super::unsupported;
 
 /// Bytes the kernel keeps for one relay, each way.
 const KERNEL_BUFFER: usize = 1 << 20;
@@ -110,10 +111,6 @@ impl RelayAddressGenerator for SocketRelays {
         let live = self.live.clone();
         Ok((Arc::new(SocketRelay { socket, told, allowance, live }), told))
     }
-}
-
-fn unsupported() -> Error {
-    std::io::Error::from(std::io::ErrorKind::Unsupported).into()
 }
 
 #[async_trait]

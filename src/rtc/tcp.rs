@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use webrtc_util::{Conn, Error};
 
-use super::traffic;
+use super::{traffic, unsupported};
 
 /// How long a client may take to its first byte.
 const FIRST_BYTE: Duration = Duration::from_secs(10);
@@ -172,10 +172,6 @@ impl Conn for TcpLine {
     fn as_any(&self) -> &(dyn std::any::Any + Send + Sync) {
         self
     }
-}
-
-fn unsupported() -> Error {
-    std::io::Error::from(std::io::ErrorKind::Unsupported).into()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::UdpSocket;
 use webrtc_util::{Conn, Error};
 
-use super::traffic;
+use super::{traffic, unsupported};
 
 /// Bytes the kernel keeps for the listener, each way.
 const KERNEL_BUFFER: usize = 4 << 20;
@@ -41,7 +41,7 @@ impl UdpLine {
 #[async_trait]
 impl Conn for UdpLine {
     async fn connect(&self, _: SocketAddr) -> Result<(), Error> {
-        Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into())
+        Err(unsupported())
     }
 
     async fn recv(&self, buf: &mut [u8]) -> Result<usize, Error> {
@@ -53,7 +53,7 @@ impl Conn for UdpLine {
     }
 
     async fn send(&self, _: &[u8]) -> Result<usize, Error> {
-        Err(std::io::Error::from(std::io::ErrorKind::Unsupported).into())
+        Err(unsupported())
     }
 
     /// Never waits; a full socket loses datagrams, as networks do.
