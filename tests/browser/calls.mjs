@@ -51,14 +51,21 @@ const meet = (page, { where, way, port, greets }) =>
         return answer;
       };
       let connection;
+      const seen = [];
       const heard = new Promise((resolve, reject) => {
-        setTimeout(() => reject(new Error("nothing was heard over the data channel")), 30_000);
+        setTimeout(() => reject(new Error(`nothing was heard over the data channel: ${seen.join(", ")}`)), 60_000);
         const listen = (channel) => {
           channel.onopen = () => channel.send(`hello from ${greets}`);
           channel.onmessage = ({ data }) => resolve(data);
         };
         const onPeer = (peer) => {
           connection = peer.pc;
+          const { pc } = peer;
+          pc.addEventListener("signalingstatechange", () => seen.push(pc.signalingState));
+          pc.addEventListener("icegatheringstatechange", () => seen.push(`gathering ${pc.iceGatheringState}`));
+          pc.addEventListener("iceconnectionstatechange", () => seen.push(`ice ${pc.iceConnectionState}`));
+          pc.addEventListener("icecandidate", ({ candidate }) => seen.push(`own ${candidate?.candidate}`));
+          pc.addEventListener("icecandidateerror", ({ errorCode, errorText }) => seen.push(`${errorCode} ${errorText}`));
           if (peer.polite) listen(peer.pc.createDataChannel("talk"));
           peer.pc.ondatachannel = ({ channel }) => {
             listen(channel);
@@ -70,8 +77,12 @@ const meet = (page, { where, way, port, greets }) =>
       });
       await room;
       globalThis.met = heard.then(async (text) => {
-        const stats = [...(await connection.getStats()).values()];
-        const pair = stats.find((one) => one.type === "candidate-pair" && one.nominated && one.state === "succeeded");
+        let stats, pair;
+        // Statistics follow what happens a moment later.
+        while (!pair) {
+          stats = [...(await connection.getStats()).values()];
+          pair = stats.find((one) => one.type === "candidate-pair" && one.nominated && one.state === "succeeded");
+        }
         const kind = (id) => stats.find((one) => one.id === id);
         const [local, remote] = [kind(pair.localCandidateId), kind(pair.remoteCandidateId)];
         return { text, local: local.candidateType, remote: remote.candidateType, protocol: local.relayProtocol };

@@ -56,13 +56,13 @@ impl Page {
     /// Something that is done, and what comes of it.
     pub(super) fn deed(&mut self, speaker: &str, deed: &str, own: &[Value], rows: Vec<Row>) {
         let _ = write!(self.text, "\n### {speaker} {deed}\n\n| who | reads |\n| --- | --- |\n");
+        let own: Vec<_> = own
+            .iter()
+            .filter(|frame| !is_arrival(frame) || rows.is_empty())
+            .cloned()
+            .map(scrubbed)
+            .collect();
         if !own.is_empty() {
-            let own: Vec<_> = own
-                .iter()
-                .filter(|frame| !is_arrival(frame) || rows.is_empty())
-                .cloned()
-                .map(scrubbed)
-                .collect();
             self.row(&format!("{speaker} itself"), &own);
         }
         for Row { listener, frames } in rows {
