@@ -79,19 +79,39 @@ async fn coturns_clients_are_refused_with_a_wrong_secret() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_reach_each_other_through_the_relay() {
+/// Runs a script of the browser, if there are a browser and Node.
+async fn in_browser(script: &str, words: Vec<String>) -> Option<String> {
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
     if !Path::new(&browser).exists() {
-        return skipped("calls in a browser, for want of Chromium");
+        skipped(&format!("{script}, for want of Chromium"));
+        return None;
     }
-    let Some(mut script) = node("tests/browser/calls.mjs") else { return };
-    let (home, _) = home().await;
-    script.arg(home.world.url()).arg(home.conversation.to_string());
-    script.args([&home.ann.token, &home.bob.token]);
+    let mut script = node(script)?;
+    script.args(words);
     let told = tokio::task::spawn_blocking(move || Program::start(&mut script).finish(PATIENCE));
-    let told = told.await.unwrap();
+    Some(told.await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_reach_each_other_through_the_relay() {
+    let (home, _) = home().await;
+    let (conversation, tokens) =
+        (home.conversation.to_string(), [&home.ann.token, &home.bob.token]);
+    let mut words = vec![home.world.url(), conversation];
+    words.extend(tokens.map(Clone::clone));
+    let Some(told) = in_browser("tests/browser/calls.mjs", words).await else { return };
     assert!(told.contains("ok: pages reach each other through the relay"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_call_each_other_with_the_example() {
+    let (home, _) = home().await;
+    let mut words = vec![home.world.url()];
+    for person in [&home.ann, &home.bob] {
+        words.extend([person.id.to_string(), person.token.clone()]);
+    }
+    let Some(told) = in_browser("tests/browser/call.mjs", words).await else { return };
+    assert!(told.contains("ok: two people call each other"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
