@@ -8,11 +8,10 @@ mod clients;
 mod servers;
 mod usage;
 
-use std::io::BufRead as _;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use clients::{Crowd, Dialect, Wire};
+use servers::Server;
 use usage::Usage;
 
 /// Connections in the room.
@@ -52,6 +51,10 @@ impl Contender {
         }
     }
 
+    const fn is_klatsch(self) -> bool {
+        matches!(self, Self::Klatsch | Self::KlatschRaw | Self::KlatschMixed)
+    }
+
     const fn wires(self) -> &'static [Wire] {
         const RAW: Wire = Wire::Raw(Dialect::Multichat);
         match self {
@@ -76,6 +79,7 @@ fn main() {
 fn compare() {
     let rounds: usize =
         std::env::var("KLATSCH_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let only = std::env::var("KLATSCH_BENCH_ONLY").ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     usage::pin_to_core(std::process::id(), 1);
     let mut rows: Vec<(Contender, Vec<Figures>)> =
@@ -83,7 +87,11 @@ fn compare() {
     for _ in 0..rounds {
         // In alternation, so that a slow minute of the machine hits all alike.
         for (contender, figures) in &mut rows {
+            if only.as_ref().is_some_and(|only| only != contender.name()) {
+                continue;
+            }
             figures.push(runtime.block_on(measure(*contender)));
+            eprintln!("{}: {:?}", contender.name(), figures.last());
         }
     }
     report(&rows);
@@ -140,34 +148,6 @@ async fn measure(contender: Contender) -> Figures {
         pipelined_us: (end.cpu_us - singly.cpu_us) / deliveries(PIPELINED),
         p50_ms: quantile(&latencies, 0.5),
         p99_ms: quantile(&latencies, 0.99),
-    }
-}
-
-/// A server in a process and on a core of its own.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(contender: Contender) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["serve", contender.name()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        usage::pin_to_core(child.id(), 0);
-        let mut lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.next().unwrap().unwrap();
-        Self { child, address }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

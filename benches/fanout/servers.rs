@@ -1,5 +1,7 @@
-//! The three servers, each in a process of its own that prints its address and serves until
-//! it is killed.
+//! The servers, each in a process and on a core of its own; ours is the one that is shipped.
+
+use std::io::BufRead as _;
+use std::process::{Child, Command, Stdio};
 
 use std::sync::{Arc, Mutex};
 
@@ -7,15 +9,70 @@ use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::routing::any;
-use klatsch::app::App;
-use klatsch::settings::Settings;
+use futures_util::SinkExt as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef, TryData};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+
+use crate::{Contender, usage};
+
+/// What is measured is not how much somebody may send.
+const UNBOUNDED: [(&str, &str); 6] = [
+    ("KLATSCH_LIMITS__SOCKETS_PER_USER", "10000"),
+    ("KLATSCH_LIMITS__FRAMES_PER_SECOND", "1000000"),
+    ("KLATSCH_NEO__EVENTS_PER_SECOND", "1000000"),
+    ("KLATSCH_NEO__EVENTS_BURST", "1000000"),
+    ("KLATSCH_LIMITS__CONNECTIONS", "100000"),
+    ("RUST_LOG", "error"),
+];
+
+/// A server in a process and on a core of its own.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    _data: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts a contender and waits until it listens.
+    pub(crate) fn start(contender: Contender) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let mut command = if contender.is_klatsch() {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_klatsch"));
+            command.arg("serve").env("KLATSCH_DATA_DIR", data.path()).envs(UNBOUNDED);
+            for own in ["KLATSCH_BENCH_ROUNDS", "KLATSCH_BENCH_ONLY"] {
+                command.env_remove(own);
+            }
+            for part in ["HTTP", "TURN", "COURIER", "PRIVATE_CHAT"] {
+                command.env(format!("KLATSCH_{part}__LISTEN"), "127.0.0.1:0");
+            }
+            command
+        } else {
+            let mut command = Command::new(std::env::current_exe().unwrap());
+            command.args(["serve", contender.name()]);
+            command
+        };
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        usage::pin_to_core(child.id(), 0);
+        let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut told = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        let http = told.find(|told| told["part"] == "http").expect("it listens");
+        let address = http["address"].as_str().unwrap().to_owned();
+        // What else it tells is read as well, or it could not tell it.
+        std::thread::spawn(move || told.for_each(drop));
+        Self { child, address, _data: data }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
 
 /// Serves the contender of this name.
 pub(crate) fn serve(name: &str) {
@@ -23,7 +80,6 @@ pub(crate) fn serve(name: &str) {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         match name {
-            name if name.starts_with("klatsch") => klatsch().await,
             "plain socketioxide" => plain_socketioxide().await,
             _ => bare_axum().await,
         }
@@ -32,20 +88,9 @@ pub(crate) fn serve(name: &str) {
 
 async fn listen() -> TcpListener {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    println!("{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap().to_string();
+    println!("{}", serde_json::json!({ "part": "http", "address": address }));
     listener
-}
-
-async fn klatsch() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut settings = Settings { data_dir: folder.path().to_owned(), ..Settings::default() };
-    settings.limits.sockets_per_user = std::num::NonZero::new(10_000).unwrap();
-    settings.limits.frames_per_second = std::num::NonZero::new(1_000_000).unwrap();
-    settings.neo.events_per_second = std::num::NonZero::new(1_000_000).unwrap();
-    settings.neo.events_burst = std::num::NonZero::new(1_000_000).unwrap();
-    let app = App::start(settings).await.unwrap();
-    let listener = listen().await;
-    app.serve(listener, CancellationToken::new()).await;
 }
 
 /// A room broadcast, as the library's own documentation does it.
@@ -72,6 +117,8 @@ async fn bare_axum() {
 }
 
 async fn upgrade(State(room): State<Room>, upgrade: WebSocketUpgrade) -> axum::response::Response {
+    // The library's own buffers of 128 KiB are cleared at each read, which would cost most.
+    let upgrade = upgrade.read_buffer_size(4 << 10).write_buffer_size(4 << 10);
     upgrade.on_upgrade(move |socket| converse(room, socket))
 }
 
@@ -82,7 +129,12 @@ async fn converse(room: Room, mut socket: WebSocket) {
         tokio::select! {
             text = queue.recv() => {
                 let Some(text) = text else { return };
-                if socket.send(Message::Text(text)).await.is_err() {
+                let mut written = socket.feed(Message::Text(text)).await;
+                // What has come meanwhile goes into the same write.
+                while let Ok(text) = queue.try_recv() {
+                    written = written.and(socket.feed(Message::Text(text)).await);
+                }
+                if written.and(socket.flush().await).is_err() {
                     return;
                 }
             }

@@ -23,13 +23,20 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
     let mut app = App::start(settings).await?;
     let listener = app.listen().await?;
     let address = listener.local_addr()?;
-    print(&json!({ "part": "http", "address": address, "url": format!("http://{address}") }))?;
+    tell(&json!({ "part": "http", "address": address, "url": format!("http://{address}") }));
     for Address { part, address, url } in app.open_ports().await? {
-        print(&json!({ "part": part, "address": address, "url": url }))?;
+        tell(&json!({ "part": part, "address": address, "url": url }));
     }
     app.serve(listener, shutdown).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Tells where something listens; whoever reads no further is served all the same.
+fn tell(part: &serde_json::Value) {
+    if let Err(error) = print(part) {
+        tracing::warn!(%error, %part, "nobody reads what is listened on");
+    }
 }
 
 /// A token that the first signal cancels.

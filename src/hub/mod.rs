@@ -189,11 +189,11 @@ impl Hub {
 
     /// Offers an event to all who listen to any of the topics, each once, in strides.
     pub async fn publish(&self, topics: &[Topic], event: Event) {
-        self.deliver(topics, Delivery::new(event)).await;
+        self.deliver(topics, &[Arc::new(Delivery::new(event))]).await;
     }
 
-    async fn deliver(&self, topics: &[Topic], delivery: Delivery) {
-        let delivery = Arc::new(delivery);
+    /// The same with several events, one after the other.
+    async fn deliver(&self, topics: &[Topic], deliveries: &[Arc<Delivery>]) {
         let mut served = HashSet::new();
         for topic in topics {
             let Some(listeners) = self.shared.topics.read().get(topic).map(Arc::clone) else {
@@ -211,7 +211,7 @@ impl Hub {
                 from = Bound::Excluded(*last);
                 for (id, listener) in stride {
                     if topics.len() == 1 || served.insert(id) {
-                        listener.offer(&delivery);
+                        deliveries.iter().for_each(|delivery| listener.offer(delivery));
                     }
                 }
                 // A healthy reader's buffer overflows if nobody lets its writer run.

@@ -3,6 +3,8 @@
 //! Everything about one conversation goes through one task, so the next batch commits
 //! while a large room is being walked, and order within a conversation holds.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Delivery, Hub};
@@ -12,6 +14,9 @@ use crate::domain::{
 
 /// How many publishers there are; more than cores helps nobody.
 const PUBLISHERS: usize = 4;
+
+/// How many hand-overs are published together; the smallest sink has room for more.
+const TOGETHER: usize = 16;
 
 /// One event, who hears it, and who hears nothing further.
 #[derive(Debug)]
@@ -181,32 +186,70 @@ impl Published {
 }
 
 async fn run(hub: Hub, mut items: mpsc::UnboundedReceiver<Item>) {
-    while let Some(item) = items.recv().await {
-        if let Some(after) = item.after {
-            let _ = after.await;
-        }
-        for notice in item.notices {
-            let ended = match notice.event {
-                Event::ConversationChanged {
-                    conversation,
-                    change: ConversationChange::Deleted,
-                } => Some(conversation),
-                _ => None,
-            };
-            let delivery = Delivery::new(notice.event).between(notice.pair);
-            hub.deliver(&notice.topics, delivery).await;
-            if let Some(conversation) = ended {
-                hub.empty(conversation);
+    let mut waiting = Vec::with_capacity(TOGETHER);
+    while items.recv_many(&mut waiting, TOGETHER).await > 0 {
+        let mut round = Round::default();
+        for item in waiting.drain(..) {
+            if let Some(after) = item.after {
+                round.finish(&hub).await;
+                let _ = after.await;
             }
-            for (principal, topic) in notice.evicted {
-                match topic {
-                    Topic::Conversation(conversation) => {
-                        hub.put_out(principal, conversation).await;
-                    }
-                    _ => hub.evict(principal, topic),
-                }
+            for notice in item.notices {
+                round.take(&hub, notice).await;
+            }
+            round.done.push(item.done);
+        }
+        round.finish(&hub).await;
+    }
+}
+
+/// Events for the same listeners, who are walked once for all of them: each then has several
+/// frames to write at once, which is what large rooms live from.
+#[derive(Default)]
+struct Round {
+    topics: Vec<Topic>,
+    deliveries: Vec<Arc<Delivery>>,
+    /// Whom to tell that everything up to here has been offered.
+    done: Vec<oneshot::Sender<()>>,
+}
+
+impl Round {
+    /// Takes an event in, after those before it.
+    async fn take(&mut self, hub: &Hub, notice: Notice) {
+        if notice.topics != self.topics {
+            self.finish(hub).await;
+            self.topics = notice.topics;
+        }
+        let ended = match notice.event {
+            Event::ConversationChanged { conversation, change: ConversationChange::Deleted } => {
+                Some(conversation)
+            }
+            _ => None,
+        };
+        self.deliveries.push(Arc::new(Delivery::new(notice.event).between(notice.pair)));
+        if ended.is_none() && notice.evicted.is_empty() {
+            return;
+        }
+        self.finish(hub).await;
+        if let Some(conversation) = ended {
+            hub.empty(conversation);
+        }
+        for (principal, topic) in notice.evicted {
+            match topic {
+                Topic::Conversation(conversation) => hub.put_out(principal, conversation).await,
+                _ => hub.evict(principal, topic),
             }
         }
-        let _ = item.done.send(());
+    }
+
+    /// Offers what there is.
+    async fn finish(&mut self, hub: &Hub) {
+        if !self.deliveries.is_empty() {
+            hub.deliver(&self.topics, &self.deliveries).await;
+            self.deliveries.clear();
+        }
+        for done in self.done.drain(..) {
+            let _ = done.send(());
+        }
     }
 }

@@ -44,22 +44,47 @@ impl Gate {
     }
 
     /// Runs a connection until it ends.
-    pub async fn admit<S, T>(&self, session: S, transport: T, address: IpAddr, pace: Pace)
+    pub fn admit<S, T>(
+        &self,
+        session: S,
+        transport: T,
+        address: IpAddr,
+        pace: Pace,
+    ) -> impl Future<Output = ()> + Send + use<'_, S, T>
     where
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
     {
-        self.running.track_future(self.lane(session, transport, address, pace).run(None)).await;
+        self.enter(self.lane(session, transport, address, pace), None)
     }
 
     /// Runs a connection that was identified before it was opened.
-    pub async fn admit_as<S, T>(&self, caller: Caller, session: S, transport: T, pace: Pace)
+    pub fn admit_as<S, T>(
+        &self,
+        caller: Caller,
+        session: S,
+        transport: T,
+        pace: Pace,
+    ) -> impl Future<Output = ()> + Send + use<'_, S, T>
     where
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
     {
-        let lane = self.lane(session, transport, caller.address, pace);
-        self.running.track_future(lane.run(Some(caller))).await;
+        self.enter(self.lane(session, transport, caller.address, pace), Some(caller))
+    }
+
+    /// A future keeps what it is given, and what it does with it, beside each other: so the
+    /// lane is apart from the beginning, or an idle connection would cost it several times.
+    fn enter<'a, S, T>(
+        &'a self,
+        mut lane: Box<Lane<'a, S, T>>,
+        caller: Option<Caller>,
+    ) -> impl Future<Output = ()> + Send + use<'a, S, T>
+    where
+        S: Session,
+        T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
+    {
+        self.running.track_future(async move { lane.run(caller).await })
     }
 
     /// Finds out who wants a connection, for dialects that refuse one before it is opened.
@@ -84,7 +109,13 @@ impl Gate {
         self.services.count_refused(address)
     }
 
-    fn lane<S, T>(&self, session: S, transport: T, address: IpAddr, pace: Pace) -> Lane<'_, S, T>
+    fn lane<S, T>(
+        &self,
+        session: S,
+        transport: T,
+        address: IpAddr,
+        pace: Pace,
+    ) -> Box<Lane<'_, S, T>>
     where
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
@@ -92,7 +123,7 @@ impl Gate {
         let connection =
             Connection::attach(session, transport.sink(), self.services.clone(), self.limits.held);
         let opened = Instant::now();
-        Lane { gate: self, connection, transport, address, pace, opened }
+        Box::new(Lane { gate: self, connection, transport, address, pace, opened })
     }
 
     /// Ends all connections, spread over the drain time, and waits for the last.
@@ -128,7 +159,7 @@ where
     S: Session,
     T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
 {
-    async fn run(mut self, caller: Option<Caller>) {
+    async fn run(&mut self, caller: Option<Caller>) {
         let opening = self.connection.step(Session::on_open);
         self.carry_out(opening).await;
         if let Some(caller) = caller {

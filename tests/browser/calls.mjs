@@ -51,9 +51,9 @@ const meet = (page, { where, way, port, greets }) =>
         return answer;
       };
       let connection;
-      const seen = [];
+      const seen = (globalThis.seen = []);
       const heard = new Promise((resolve, reject) => {
-        setTimeout(() => reject(new Error(`nothing was heard over the data channel: ${seen.join(", ")}`)), 60_000);
+        setTimeout(() => reject(new Error("nothing was heard over the data channel")), 60_000);
         const listen = (channel) => {
           channel.onopen = () => channel.send(`hello from ${greets}`);
           channel.onmessage = ({ data }) => resolve(data);
@@ -61,6 +61,7 @@ const meet = (page, { where, way, port, greets }) =>
         const onPeer = (peer) => {
           connection = peer.pc;
           const { pc } = peer;
+          globalThis.connection = pc;
           pc.addEventListener("signalingstatechange", () => seen.push(pc.signalingState));
           pc.addEventListener("icegatheringstatechange", () => seen.push(`gathering ${pc.iceGatheringState}`));
           pc.addEventListener("iceconnectionstatechange", () => seen.push(`ice ${pc.iceConnectionState}`));
@@ -92,11 +93,20 @@ const meet = (page, { where, way, port, greets }) =>
     { where, way, port, greets },
   );
 
+/** What a page has seen of its connection, for a failure to be understood. */
+const story = (page) =>
+  page.evaluate(async () => {
+    const stats = [...(await connection.getStats()).values()].filter(({ type }) => type.includes("candidate"));
+    return JSON.stringify({ seen, stats });
+  });
+
 async function together(name, ways, where) {
   const pages = await Promise.all(tokens.map(open));
   for (const [index, page] of pages.entries()) await meet(page, { ...ways[index], where, greets: `page ${index}` });
   for (const [index, page] of pages.entries()) {
-    const told = await page.evaluate(() => met);
+    const told = await page.evaluate(() => met).catch(async (error) => {
+      throw new Error(`${name}: ${error.message}\n${(await Promise.all(pages.map(story))).join("\n")}`);
+    });
     const expected = { text: `hello from page ${1 - index}`, local: "relay", remote: "relay", protocol: ways[index].way };
     if (JSON.stringify(told) !== JSON.stringify(expected)) throw new Error(`${name}: ${JSON.stringify(told)}`);
   }

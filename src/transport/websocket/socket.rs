@@ -29,6 +29,10 @@ const DISCARDED: usize = 64 << 20;
 const HEADS: usize = 1024;
 /// Bytes read from a socket at once; larger frames take more than one read.
 const READ_BUFFER: usize = 4 << 10;
+/// Pings that may prove arrivals in a row, and in which time one more may: who is shown much
+/// proves it in steps, so that proofs never cost as much as what they prove.
+const PROOFS: u32 = 8;
+const PROOF_EVERY: Duration = Duration::from_millis(500);
 /// Bytes gathered before a socket is written to.
 const WRITE_BUFFER: usize = 4 << 10;
 
@@ -55,6 +59,8 @@ pub struct RawSocket {
     arrived: u64,
     heard: Instant,
     next_ping: Instant,
+    /// Up to when the pings that proved something have used up what they may.
+    proofs_used: Instant,
     /// When a client that is doubted must have answered.
     answer_by: Option<Instant>,
     timer: Pin<Box<Sleep>>,
@@ -104,6 +110,7 @@ impl RawSocket {
             arrived: 0,
             heard: now,
             next_ping: now + settings.ping,
+            proofs_used: now,
             answer_by: None,
             timer: Box::pin(sleep_until(now + settings.ping)),
         }
@@ -176,12 +183,17 @@ impl RawSocket {
         if let Some(within) = doubted {
             self.answer_by.get_or_insert(Instant::now() + within);
         }
-        let unproven = self.outbox.probe().min(self.written) > self.arrived;
-        let due = unproven || doubted.is_some() || Instant::now() >= self.next_ping;
-        if due && self.unanswered.is_none() {
-            self.unanswered = Some(self.written);
-            self.next_ping = Instant::now() + self.ping_every;
-            return Some(Message::Ping(Bytes::copy_from_slice(&self.written.to_be_bytes())));
+        if self.unanswered.is_none() {
+            let now = Instant::now();
+            let proves = self.proof_due().is_some_and(|due| due <= now);
+            if proves {
+                self.proofs_used = self.proofs_used.max(now) + PROOF_EVERY;
+            }
+            if proves || doubted.is_some() || self.next_ping <= now {
+                self.unanswered = Some(self.written);
+                self.next_ping = now + self.ping_every;
+                return Some(Message::Ping(Bytes::copy_from_slice(&self.written.to_be_bytes())));
+            }
         }
         if let Some(frame) = self.outbox.pop() {
             self.written += 1;
@@ -191,6 +203,12 @@ impl RawSocket {
         self.phase = Phase::Closing { until: Instant::now() + CLOSING };
         self.farewell = Farewell::Ours;
         Some(goodbye(close))
+    }
+
+    /// When a ping may ask for the proof that something written has arrived, if it is wanted.
+    fn proof_due(&self) -> Option<Instant> {
+        let wanted = self.outbox.probe().min(self.written) > self.arrived;
+        wanted.then(|| self.proofs_used.checked_sub(PROOF_EVERY * PROOFS).unwrap_or(self.heard))
     }
 
     fn read(&mut self, context: &mut Context<'_>) -> Poll<Received<Frame>> {
@@ -323,7 +341,8 @@ impl RawSocket {
             return Poll::Ready(());
         }
         let pings = self.phase == Phase::Open && self.unanswered.is_none();
-        let next = if pings { end.min(self.next_ping) } else { end };
+        let ping = self.proof_due().map_or(self.next_ping, |due| due.min(self.next_ping));
+        let next = if pings { end.min(ping) } else { end };
         if self.timer.deadline() != next {
             self.timer.as_mut().reset(next);
         }
