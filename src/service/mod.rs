@@ -17,6 +17,7 @@ mod dialogs;
 mod execute;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod identity;
 mod letters;
 mod messages;
 mod naming;

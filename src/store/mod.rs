@@ -29,6 +29,7 @@ mod messages;
 mod notices;
 mod openings;
 mod operator;
+mod pages;
 mod parked;
 mod receipts;
 mod relaying;
