@@ -85,6 +85,8 @@ pub enum Reply {
     Forgotten,
     /// Nothing that needs saying.
     Done,
+    /// Everything up to here is read now, if that is new.
+    ReadUpTo(Option<Seq>),
     /// A message was stored.
     Posted(Posted),
     /// A message says what was asked for.

@@ -65,7 +65,7 @@ impl Services {
                 self.history(known()?, conversation, before, limit).await.map(Reply::Page)
             }
             Command::MarkRead { conversation, seq } => {
-                self.mark_read(known()?, conversation, seq).await.map(|()| Reply::Done)
+                self.mark_read(known()?, conversation, seq).await.map(Reply::ReadUpTo)
             }
             Command::MarkSeen { messages, dialect } => {
                 self.mark_seen(known()?, &messages, dialect).await.map(|()| Reply::Done)

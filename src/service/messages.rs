@@ -60,13 +60,13 @@ impl Services {
         Ok(self.store().page_before(&permit, before, page_size(limit)).await?)
     }
 
-    /// Marks everything up to a place as seen by a user.
+    /// Marks everything up to a place as seen by a user; how far that is, if it is new.
     pub async fn mark_read(
         &self,
         caller: &Caller,
         conversation: ConversationId,
         seq: Seq,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Seq>, Refusal> {
         if let Principal::Device(_) = caller.principal {
             return Err(Refusal::forbidden("a device has no place up to which it has read"));
         }

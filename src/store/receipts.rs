@@ -38,12 +38,13 @@ struct Reader {
 }
 
 impl Store {
-    /// Marks everything up to a place as seen; tells of it if that is new.
-    pub async fn mark_read(&self, permit: MayRead, seq: Seq) -> Result<(), StoreError> {
-        let Some(link) = permit.link() else { return Ok(()) };
+    /// Marks everything up to a place as seen; tells of it, and answers how far that is, if it
+    /// is new.
+    pub async fn mark_read(&self, permit: MayRead, seq: Seq) -> Result<Option<Seq>, StoreError> {
+        let Some(link) = permit.link() else { return Ok(None) };
         self.change(async |tx| {
             let Some(mut reader) = Reader::load(tx, link).await? else {
-                return Ok(Changed::quietly(()));
+                return Ok(Changed::quietly(None));
             };
             let newest = messages::Entity::find()
                 .filter(messages::Column::ConversationId.eq(permit.conversation().get()))
@@ -54,12 +55,13 @@ impl Store {
             // A message that is not shown yet stands for its own id.
             let place = newest.map(|row| (row.shown.unwrap_or(row.id), row.seq));
             let Some((to, seq)) = place.filter(|(to, _)| *to > reader.marks.cursor) else {
-                return Ok(Changed::quietly(()));
+                return Ok(Changed::quietly(None));
             };
             let newly = newly_read(tx, &permit, &reader, to, seq).await?;
             reader.marks.raise(to);
             let up_to = self.keep(tx, &permit, &mut reader, Some(seq)).await?;
-            Ok(Changed { value: (), news: self.tell_step(tx, &permit, newly, up_to).await? })
+            let news = self.tell_step(tx, &permit, newly, up_to).await?;
+            Ok(Changed { value: Some(up_to), news })
         })
         .await
     }
@@ -69,7 +71,7 @@ impl Store {
         &self,
         permit: MayRead,
         place: Place,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<Seq>, StoreError> {
         let conversation = permit.conversation();
         let (last_seq, _) = head(self.reads(), conversation).await?;
         let seq = seq_at(self.reads(), conversation, last_seq, place.get()).await?;

@@ -217,6 +217,7 @@ pub(super) fn carried_out(session: &mut MultichatSession, tag: Tag, reply: Reply
         | Reply::Identified(_)
         | Reply::Forgotten
         | Reply::Done
+        | Reply::ReadUpTo(_)
         | Reply::Page(_)
         | Reply::Dialogs(_)
         | Reply::Chats(_)

@@ -47,17 +47,14 @@ pub(super) enum Asked {
     RoomForward,
     Sync,
     History,
-    Read {
-        conversation: ConversationId,
-        seq: Seq,
-    },
+    Read(ConversationId),
 }
 
 impl Asked {
     /// Makes the connection a new client; who asks for an acknowledgement is answered by
     /// that alone.
     pub(super) const fn is_extra(self) -> bool {
-        matches!(self, Self::Sync | Self::History | Self::Read { .. }) || self.is_call()
+        matches!(self, Self::Sync | Self::History | Self::Read(_)) || self.is_call()
     }
 
     /// About calls that the server knows of.
@@ -157,7 +154,7 @@ fn read(
             let argument = Argument::of(packet)?;
             let conversation = argument.conversation()?;
             let seq = Seq::new(argument.id("seq")?);
-            run(Asked::Read { conversation, seq }, Command::MarkRead { conversation, seq })
+            run(Asked::Read(conversation), Command::MarkRead { conversation, seq })
         }
         "webrtc_ice_servers" => {
             let command = CallCommand::IceServers { host: host() };

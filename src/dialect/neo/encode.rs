@@ -40,7 +40,7 @@ pub(super) fn reply(tag: Tag, reply: &Reply) -> Vec<Frame> {
         (Asked::Sync | Asked::History, Reply::Page(page)) => {
             return acknowledge(tag, &page_answer(tag.asked, page));
         }
-        (Asked::Read { .. }, _) => return acknowledge(tag, &json!({ "success": true })),
+        (Asked::Read(_), _) => return acknowledge(tag, &json!({ "success": true })),
         (Asked::Credentials, Reply::TurnCredentials { username, password }) => {
             let config = json!({ "username": username, "password": password });
             (vec![emit("webrtc_config", &config)], "credentials sent".to_owned())
@@ -81,7 +81,7 @@ fn success(asked: Asked) -> String {
         | Asked::RoomForward
         | Asked::Sync
         | Asked::History
-        | Asked::Read { .. } => "ok".to_owned(),
+        | Asked::Read(_) => "ok".to_owned(),
     }
 }
 

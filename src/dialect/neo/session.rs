@@ -80,9 +80,11 @@ impl NeoSession {
             Asked::LeaveConversation(id) => self.leave(step, format!("conversation_{id}")),
             Asked::JoinCircle(id) => self.join(step, format!("circle_{id}")),
             Asked::LeaveCircle(id) => self.leave(step, format!("circle_{id}")),
-            Asked::Read { conversation, seq } => {
+            Asked::Read(conversation) => {
                 self.extras = true;
-                self.marked = Some((conversation, seq));
+                if let Reply::ReadUpTo(Some(seq)) = reply {
+                    self.marked = Some((conversation, *seq));
+                }
                 step
             }
             Asked::Sync | Asked::History => {
@@ -269,6 +271,6 @@ fn folded(asked: Asked, refusal: Refusal) -> Refusal {
         | Asked::RoomForward
         | Asked::Sync
         | Asked::History
-        | Asked::Read { .. } => refusal,
+        | Asked::Read(_) => refusal,
     }
 }

@@ -249,6 +249,36 @@ fn a_message_is_receipted_after_the_names_of_its_files() {
 }
 
 #[test]
+fn who_asks_for_more_than_there_is_to_read_is_not_told_of_its_own_mark() {
+    let read = |up_to| Event::ReceiptAdvanced {
+        conversation: ROOM,
+        reader: ann(),
+        to: Receipt::Seen,
+        messages: Vec::new(),
+        up_to: Seq::new(up_to),
+        direct: false,
+        at: Timestamp::default(),
+    };
+    let mark = json!({"conversation_id": 3, "user_id": samples::ann().id, "seq": 8});
+    let known = Identified { who: ann(), connection: ConnectionId::new(1), first: true };
+    Script::open(session())
+        .client(packet("authenticate", json!({"token": "T"})))
+        .asks(&Intent::Identify(Credentials::Token("T".to_owned())), Ok(Reply::Identified(known)))
+        .client_reads([emit("success", &json!("User authenticated"))])
+        .client(acked("read", json!({"conversation_id": 3, "seq": 9999})))
+        .asks(
+            &run(Command::MarkRead { conversation: ROOM, seq: Seq::new(9999) }),
+            Ok(Reply::ReadUpTo(Some(Seq::new(5)))),
+        )
+        .client_reads([ack(&json!({"success": true}))])
+        .event(read(5))
+        .client_reads([])
+        // Another connection of hers has read on.
+        .event(read(8))
+        .client_reads([emit("read", &mark)]);
+}
+
+#[test]
 fn only_who_used_an_additive_event_is_told_of_additive_ones() {
     let read = || Event::ReceiptAdvanced {
         conversation: ROOM,
@@ -282,7 +312,10 @@ fn only_who_used_an_additive_event_is_told_of_additive_ones() {
         .event(presence())
         .client_reads([])
         .client(acked("read", json!({"conversation_id": 3, "seq": 1})))
-        .asks(&run(Command::MarkRead { conversation: ROOM, seq: Seq::new(1) }), Ok(Reply::Done))
+        .asks(
+            &run(Command::MarkRead { conversation: ROOM, seq: Seq::new(1) }),
+            Ok(Reply::ReadUpTo(Some(Seq::new(1)))),
+        )
         .client_reads([ack(&json!({"success": true}))])
         .event(read())
         .event(presence())
