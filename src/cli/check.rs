@@ -9,11 +9,11 @@ use super::output::print;
 use super::site::quietly;
 use crate::app::store_options;
 use crate::clock::Clock;
-use crate::settings::{Listen, Settings};
+use crate::settings::{Listen, RelayMode, Settings};
 use crate::store::Store;
 
 /// Parts that can be set and are not built yet; `serve` reads their settings and does nothing with them.
-const UNBUILT: &[&str] = &["bus", "private_chat", "members_chat", "multichat"];
+const UNBUILT: &[&str] = &["bus"];
 
 /// Looks at everything and says what it saw.
 pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
@@ -40,14 +40,20 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
 /// Addresses by part; `null` where a part listens on the main address only, or not at all.
 fn listeners(settings: &Settings) -> Value {
     let address = |listen: Listen| listen.address().map(|address| address.to_string());
-    let courier = settings.courier.enabled.then_some(settings.courier.listen);
-    json!({ "http": address(settings.http.listen), "courier": courier.and_then(address) })
+    let dialect = |enabled: bool, listen| Some(listen).filter(|_| enabled).and_then(address);
+    let relays = settings.turn.relay != RelayMode::External;
+    json!({
+        "http": address(settings.http.listen),
+        "turn": dialect(relays, settings.turn.listen),
+        "courier": dialect(settings.courier.enabled, settings.courier.listen),
+        "private_chat": dialect(settings.private_chat.enabled, settings.private_chat.listen),
+    })
 }
 
 /// Opens the database, if there is one to open.
 async fn check_database(settings: &Settings) -> Result<Value, CliError> {
     if let Some(file) = settings.database_file().filter(|file| !file.exists()) {
-        check_writable(&file)?;
+        check_writable(settings, &file)?;
         return Ok(json!({ "kind": "sqlite", "file": file, "state": "would be made" }));
     }
     let store = Store::open(&store_options(settings), Clock::system()).await?;
@@ -60,8 +66,16 @@ async fn check_database(settings: &Settings) -> Result<Value, CliError> {
 }
 
 /// Whether a file could be made: the nearest folder above it that exists must be one we may write to.
-fn check_writable(file: &Path) -> Result<(), CliError> {
+fn check_writable(settings: &Settings, file: &Path) -> Result<(), CliError> {
     let absolute = std::path::absolute(file)?;
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    // No other folder is made.
+    let made = std::path::absolute(&settings.data_dir)?;
+    if !made.starts_with(folder) && !folder.is_dir() {
+        let text =
+            format!("there is no folder {}, where database.url wants its file", folder.display());
+        return Err(CliError::Refused(text));
+    }
     let existing: PathBuf = absolute
         .ancestors()
         .skip(1)

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::raw::Raw;
+
 /// A folder with a database of its own.
 struct Place(TempDir);
 
@@ -50,11 +52,20 @@ impl Place {
 
     /// A server on a free port.
     fn serve(&self) -> Server {
+        self.serve_with(&[])
+    }
+
+    /// The same, with further variables.
+    fn serve_with(&self, variables: &[(&str, &str)]) -> Server {
         let mut child = Command::new(env!("CARGO_BIN_EXE_klatsch"))
             .arg("serve")
             .current_dir(self.path())
             .env_clear()
             .env("KLATSCH_HTTP__LISTEN", "127.0.0.1:0")
+            .env("KLATSCH_TURN__LISTEN", "127.0.0.1:0")
+            .env("KLATSCH_COURIER__LISTEN", "127.0.0.1:0")
+            .env("KLATSCH_PRIVATE_CHAT__LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -139,6 +150,29 @@ async fn a_server_says_where_it_listens_and_stops_when_told() {
     assert!(ok, "{log}");
     let again = place.serve();
     assert_eq!(again.get("/readyz").await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_still_notes_who_goes() {
+    let place = Place::new();
+    let server = place.serve_with(&[("KLATSCH_LIMITS__DRAIN_SECONDS", "0")]);
+    let address = server.url.replacen("http", "ws", 1);
+    let mut clients = Vec::new();
+    for number in 1..=20 {
+        place.json(&["user", "add", &format!("user{number}@example.org")]);
+        let token = place.run(&["user", "token", &number.to_string()]).out.trim().to_owned();
+        let url = format!("{address}/socket.io/?EIO=3&transport=websocket");
+        let mut client = Raw::connect(&url, &[]).await;
+        client.send(format!(r#"42["authenticate",{{"token":"{token}"}}]"#)).await;
+        while !client.text().await.contains("User authenticated") {}
+        clients.push(client);
+    }
+    let (ok, log) = server.stop();
+    assert!(ok && !log.contains("WARN"), "{log}");
+    let database = rusqlite::Connection::open(place.path().join("data/klatsch.db")).unwrap();
+    let seen = "SELECT count(*) FROM users WHERE last_seen IS NOT NULL";
+    let seen: i64 = database.query_row(seen, [], |row| row.get(0)).unwrap();
+    assert_eq!(seen, 20, "{log}");
 }
 
 #[tokio::test]
@@ -332,6 +366,34 @@ fn the_document_of_the_api_is_printed() {
     assert!(document["paths"]["/account/login"].is_object(), "{document}");
 }
 
+#[tokio::test]
+async fn every_address_of_the_document_is_served() {
+    let place = Place::new();
+    let server = place.serve();
+    let document: Value = server.get("/docs/openapi.json").await.json().await.unwrap();
+    assert_eq!(document, place.json(&["openapi"]));
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let client = client.build().unwrap();
+    let mut asked = 0;
+    for (path, verbs) in document["paths"].as_object().unwrap() {
+        let parts = path.split('/').map(|part| if part.starts_with('{') { "1" } else { part });
+        let url = format!("{}{}", server.url, parts.collect::<Vec<_>>().join("/"));
+        for verb in verbs.as_object().unwrap().keys() {
+            let method = verb.to_uppercase().parse().unwrap();
+            let answer = client.request(method, &url).send().await.unwrap();
+            let (status, body) = (answer.status(), answer.text().await.unwrap());
+            assert_ne!(status, 405, "{verb} {path}");
+            assert!(!body.contains("there is nothing at this address"), "{verb} {path}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 100, "{asked}");
+    for path in ["/auth/register", "/storage", "/members/{id}", "/accounts/login/", "/healthz"] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+    assert!(server.stop().0);
+}
+
 #[test]
 fn settings_are_checked_before_anything_happens() {
     let place = Place::new();
@@ -371,6 +433,12 @@ fn a_check_changes_nothing() {
             "kind": "sqlite", "file": "data/klatsch.db", "state": "would be made"
         })
     );
+    let listens = json!({
+        "http": "0.0.0.0:8000", "turn": "0.0.0.0:3478", "courier": "0.0.0.0:3128",
+        "private_chat": "0.0.0.0:5002",
+    });
+    assert_eq!(before["listens"], listens);
+    assert_eq!(before["not_built_yet"], json!(["bus"]));
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
     let applied = place.json(&["migrate"]);
     assert!(!applied["applied"].as_array().unwrap().is_empty());
@@ -392,6 +460,9 @@ fn a_check_warns_of_what_is_not_safe_and_fails_on_what_cannot_work() {
     std::fs::write(place.path().join("data"), "in the way").unwrap();
     assert!(place.refused(&["check"]).contains("is in the way: data_dir must be a folder"));
     std::fs::remove_file(place.path().join("data")).unwrap();
+    let nowhere = [("KLATSCH_DATABASE__URL", "sqlite:nowhere/klatsch.db")];
+    let done = place.run_with(&["check"], &nowhere, "");
+    assert!(!done.ok && done.err.contains("there is no folder"), "{}", done.err);
     let away = [("KLATSCH_DATABASE__URL", "postgres://u:hush@127.0.0.1:1/d")];
     let done = place.run_with(&["check"], &away, "");
     assert!(
