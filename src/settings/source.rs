@@ -147,9 +147,14 @@ impl Known {
             Some(Value::Num(..)) => {
                 text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from)
             }
-            Some(Value::Array(..)) => {
+            Some(Value::Array(_, usual)) => {
+                let are_numbers = matches!(usual.first(), Some(Value::Num(..)));
+                let typed = |item: &str| match item.parse::<i64>() {
+                    Ok(number) if are_numbers => Value::from(number),
+                    _ => Value::from(item),
+                };
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                Value::from(items.collect::<Vec<_>>())
+                Value::from(items.map(typed).collect::<Vec<_>>())
             }
             _ => Value::from(text),
         }

@@ -67,6 +67,26 @@ fn toml_of(text: &str) -> Dict {
 }
 
 #[test]
+fn every_key_takes_its_default_from_the_environment_too() {
+    let text = |value: &Value| match value {
+        Value::String(_, text) => text.clone(),
+        Value::Bool(_, flag) => flag.to_string(),
+        Value::Num(_, number) => number.to_u128().unwrap().to_string(),
+        other => panic!("{other:?}"),
+    };
+    for key in keys(&toml_of(&uncommented())) {
+        let built_in = Value::serialize(Settings::default()).unwrap();
+        let given = match built_in.find(&key).unwrap() {
+            Value::Array(_, items) => items.iter().map(text).collect::<Vec<_>>().join(","),
+            one => text(&one),
+        };
+        let variable = format!("KLATSCH_{}", key.replace('.', "__").to_uppercase());
+        let settings = from_environment(&[(&variable, &given)]);
+        assert_eq!(settings, Ok(Settings::default()), "{variable}={given}");
+    }
+}
+
+#[test]
 fn later_sources_win() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("klatsch.toml");
