@@ -90,6 +90,8 @@ pub struct App {
     metrics: Metrics,
     files: Files,
     log: JoinHandle<()>,
+    /// Tells who came and went.
+    telling: JoinHandle<()>,
     relay: Option<RelayServer>,
     /// The relay's port, as clients are told.
     relay_port: Arc<AtomicU16>,
@@ -137,8 +139,9 @@ impl App {
             RelayCredentials::new(secrets.turn.expose(), settings.webrtc.credential_lifetime.get());
         let usual = settings.turn.listen.address().map_or(3478, |address| address.port());
         let relay_port = Arc::new(AtomicU16::new(usual));
+        let (presence, telling) = PresenceTeller::start(store.clone());
         let services = Services::new(Parts {
-            presence: PresenceTeller::start(store.clone()),
+            presence,
             typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
             rtc: introductions(&settings, credentials.clone(), &relay_port),
@@ -187,6 +190,7 @@ impl App {
             metrics,
             files,
             log,
+            telling,
             relay,
             relay_port,
             stop,
@@ -278,10 +282,12 @@ impl App {
         upkeep.abort();
         following.abort();
         sweeping.abort();
-        let Self { store, services, gate, socketio, private_chat, courier, log, .. } = self;
+        let Self { store, services, gate, socketio, private_chat, courier, log, telling, .. } =
+            self;
         drop((services, gate, socketio, private_chat, courier));
-        // The queue ends when nobody can append any more; what is in it is written first.
-        let _ = tokio::time::timeout(Duration::from_secs(10), log).await;
+        // The queues end when nobody can put into them any more; what is in them is done first.
+        let ended = async { tokio::join!(log, telling) };
+        let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
         if let Err(error) = store.close().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "closing failed");
         }

@@ -48,7 +48,7 @@ impl Home {
                 port: std::sync::Arc::new(3478.into()),
                 credentials: crate::rtc::RelayCredentials::new("secret", 60),
             },
-            presence: PresenceTeller::start(store.clone()),
+            presence: PresenceTeller::start(store.clone()).0,
             typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
             clock,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::accounts::too_often;
@@ -85,12 +86,12 @@ struct Told {
 }
 
 impl PresenceTeller {
-    /// Starts the task; it ends when the last teller is dropped.
-    pub fn start(store: Store) -> Self {
+    /// Starts the task; it ends when the last teller is dropped and everything is told.
+    pub fn start(store: Store) -> (Self, JoinHandle<()>) {
         let (looks, mut look) = mpsc::unbounded_channel();
         let active = ActiveUsers::default();
         let mut told = Told { store, online: HashSet::new(), active: Arc::clone(&active) };
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(look) = look.recv().await {
                 let result = match look {
                     Look::Changed(principal, via) => told.look(principal, via).await,
@@ -102,7 +103,7 @@ impl PresenceTeller {
                 }
             }
         });
-        Self { looks, active }
+        (Self { looks, active }, task)
     }
 
     /// Looks whether this account is online, which a connection of this dialect may have made it.

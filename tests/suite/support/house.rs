@@ -77,7 +77,7 @@ impl House {
                 port: Arc::new(3478.into()),
                 credentials: RelayCredentials::new("secret", 86_400),
             },
-            presence: PresenceTeller::start(store.clone()),
+            presence: PresenceTeller::start(store.clone()).0,
             typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
             clock: clock.clone(),
