@@ -96,6 +96,7 @@ impl Services {
         let inside = self.store().find_circle_link(id, user.id).await?.is_some();
         let invited = self.store().is_invited(id, user.id).await?;
         let permit = policy::may_invite_to_circle(&standing, user.id, inside, invited)?;
+        self.pace_invitations(caller.principal)?;
         match self.store().invite_to_circle(permit).await {
             Ok(invite) => found(invite.is_some(), unknown_circle),
             Err(error) if error.is_duplicate_of("uq_circle_invites_circle_id_user_id") => {

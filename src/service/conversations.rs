@@ -173,6 +173,7 @@ impl Services {
             other_inside: self.is_inside(other, circle).await?,
         };
         let permit = policy::may_start(beginning)?;
+        self.pace_groups(starter)?;
         let opening = Opening { title: title.to_owned(), text: first.text, files: first.files };
         let price = self.log().default_price(Dialect::Neo);
         Ok(self.store().start_paid_group(permit, opening, price).await?)
@@ -233,6 +234,7 @@ impl Services {
         let permit = policy::may_invite(&standing, Invitee { user, member, in_circle })?;
         if standing.conversation.circle.is_none() {
             self.require_room_for_one(id).await?;
+            self.pace_invitations(caller.principal)?;
         }
         match self.store().invite(permit).await {
             Ok(_) => Ok(()),

@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -17,7 +15,7 @@ use crate::domain::{
     Refusal, RefusalKind, Text, UserId,
 };
 use crate::policy::{self, Standing};
-use crate::settings::{Backlog, CourierSettings, LimitSettings};
+use crate::settings::{Backlog, CourierSettings};
 
 /// Messages of one page of what waits.
 const WAITING: u32 = 200;
@@ -25,13 +23,10 @@ const WAITING: u32 = 200;
 const HISTORY: u32 = 200;
 /// How long what waits may wait for confirmations of other connections.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Users of whom it is remembered that they made groups lately, before it is tidied up.
-const REMEMBERED: usize = 10_000;
 
-/// What operators set about letters, and how fast users make groups.
+/// What operators set about letters, and what is on its way to being noted.
 pub(super) struct Letters {
     settings: CourierSettings,
-    pace: DefaultKeyedRateLimiter<UserId>,
     arrivals: Arc<Arrivals>,
 }
 
@@ -83,9 +78,8 @@ impl Drop for Arriving {
 }
 
 impl Letters {
-    pub(super) fn new(settings: CourierSettings, limits: &LimitSettings) -> Self {
-        let pace = RateLimiter::keyed(Quota::per_minute(limits.groups_per_minute));
-        Self { settings, pace, arrivals: Arc::default() }
+    pub(super) fn new(settings: CourierSettings) -> Self {
+        Self { settings, arrivals: Arc::default() }
     }
 
     /// Begins to note a confirmation of a user's.
@@ -206,21 +200,9 @@ impl Services {
         if !unknown.is_empty() {
             return Ok(LetterReply::UnknownUsers(unknown));
         }
-        self.pace_groups(user)?;
+        self.pace_groups(Principal::User(user))?;
         let made = self.store().gather(permit, title, description, reference).await?;
         Ok(LetterReply::Opened(made))
-    }
-
-    fn pace_groups(&self, user: UserId) -> Result<(), Refusal> {
-        let pace = &self.courier().pace;
-        if pace.len() > REMEMBERED {
-            pace.retain_recent();
-        }
-        pace.check_key(&user).map_err(|early| {
-            let wait = early.wait_time_from(DefaultClock::default().now());
-            let kind = RefusalKind::TooOften { retry_after: wait.as_secs() + 1 };
-            Refusal::new(kind, "you are making groups too fast (limits.groups_per_minute)")
-        })
     }
 
     /// The conversation that is meant: by its number, if the caller belongs to it and its kind

@@ -21,6 +21,7 @@ mod identity;
 mod letters;
 mod messages;
 mod naming;
+mod pace;
 mod places;
 mod presence;
 mod revisions;
@@ -46,6 +47,7 @@ use crate::store::{Files, Store};
 
 use calls::Desk;
 use letters::Letters;
+use pace::Pace;
 
 pub use accounts::{Modification, Profile, Registration};
 pub use attachments::{Announced, Belonging, Opened, Upload, named_owner};
@@ -83,6 +85,7 @@ pub struct Services {
     parts: Arc<Parts>,
     places: Places,
     letters: Arc<Letters>,
+    pace: Arc<Pace>,
     readings: chats::Readings,
     desk: Arc<Desk>,
 }
@@ -127,10 +130,11 @@ impl Services {
     /// Brings together what the use cases rest on.
     pub fn new(parts: Parts) -> Self {
         let places = Places::start(parts.store.clone());
-        let letters = Arc::new(Letters::new(parts.courier.clone(), &parts.limits));
+        let letters = Arc::new(Letters::new(parts.courier.clone()));
+        let pace = Arc::new(Pace::new(&parts.limits));
         let readings = chats::Readings::default();
         let (desk, jobs) = Desk::new(parts.store.hub().clone());
-        let services = Self { parts: Arc::new(parts), places, letters, readings, desk };
+        let services = Self { parts: Arc::new(parts), places, letters, pace, readings, desk };
         services.attend_calls(jobs);
         services
     }
@@ -141,14 +145,14 @@ impl Services {
         let write = {
             let desk = Weak::clone(&desk);
             let (places, letters) = (self.places.clone(), Arc::clone(&self.letters));
-            let readings = self.readings.clone();
+            let (pace, readings) = (Arc::clone(&self.pace), self.readings.clone());
             move |result| {
                 let there = parts.upgrade().zip(desk.upgrade());
                 let (places, letters) = (places.clone(), Arc::clone(&letters));
-                let readings = readings.clone();
+                let (pace, readings) = (Arc::clone(&pace), readings.clone());
                 async move {
                     let Some((parts, desk)) = there else { return };
-                    let services = Self { parts, places, letters, readings, desk };
+                    let services = Self { parts, places, letters, pace, readings, desk };
                     services.write_result(result).await;
                 }
             }

@@ -260,6 +260,38 @@ async fn a_conversation_begins_with_a_first_message() {
 }
 
 #[tokio::test]
+async fn nobody_begins_conversations_or_invites_without_pause() {
+    let house = House::with(|settings| {
+        settings.limits.groups_per_minute = 2.try_into().expect("not zero");
+        settings.limits.group_members = 3.try_into().expect("not zero");
+    })
+    .await;
+    let (ann, bob) = (house.person("ann").await, house.person("bob").await);
+    let home = house.circle(&ann, &[&bob]).await;
+    let first = |token: &str, email: &str| {
+        let body =
+            json!({ "token": token, "circle_id": home, "email": email, "text_message": "hi" });
+        house.post("/message/first-message", body)
+    };
+    for _ in 0..2 {
+        assert_eq!(first(&ann, "bob@example.org").await.status, 200);
+    }
+    let refused = first(&ann, "bob@example.org").await;
+    assert!(refused.is_failure(429), "{refused:?}");
+    assert!(refused.headers.contains_key(header::RETRY_AFTER));
+    assert_eq!(first(&bob, "ann@example.org").await.status, 200, "others are not slowed");
+
+    // Who asks the people of one group has not yet asked too many: Bob was the first of three.
+    for (name, status) in [("cy", 200), ("dan", 200), ("eve", 429)] {
+        house.person(name).await;
+        let wish =
+            json!({ "token": ann, "circle_id": home, "email": format!("{name}@example.org") });
+        let answer = house.post("/circle/invite", wish).await;
+        assert_eq!(answer.status, status, "{name} {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn users_and_devices_begin_conversations_with_each_other() {
     let scene = Scene::set().await;
     let (device, device_token) = &scene.device;
@@ -798,6 +830,17 @@ async fn bringing_a_file_is_refused_where_it_must_be() {
     assert_eq!(upload(house, &scene.ann, medias[0], "a", &[7; 1000]).await.status, 200);
     let kept = std::fs::read_dir(house.data_dir().join("files/incoming")).expect("a folder");
     assert_eq!(kept.count(), 0, "nothing is left of what was refused");
+}
+
+#[tokio::test]
+async fn an_address_that_is_no_text_is_refused_like_any() {
+    let house = House::open().await;
+    let ann = house.person("ann").await;
+    for path in ["/media/file/%ff", "/media/retrieve/%ff", "/user/info/%ff"] {
+        assert!(house.get(path, &ann).await.is_failure(400), "{path}");
+    }
+    let answer = house.send(multipart("/media/upload/%ff", &ann, &[])).await;
+    assert!(answer.is_failure(400), "{answer:?}");
 }
 
 #[tokio::test]
