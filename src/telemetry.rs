@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogSettings};
 
+const CONNECTIONS: &str = "klatsch_connections";
 const SOCKETIO: &str = "klatsch_socketio_connections";
 const SOCKETIO_TOTAL: &str = "klatsch_socketio_connections_total";
 const SOCKETIO_ENDED: &str = "klatsch_socketio_ended_total";
@@ -105,7 +106,8 @@ fn install() -> PrometheusHandle {
         tracing::warn!("somebody else measures this process; /metrics stays empty");
     }
     // These are counted where they happen, by parts that know nothing of ours.
-    describe_gauge!(SOCKETIO, "live Socket.IO connections by Engine.IO generation");
+    describe_gauge!(CONNECTIONS, "live connections by dialect");
+    describe_gauge!(SOCKETIO, "live Socket.IO connections by transport and Engine.IO generation");
     describe_counter!(
         SOCKETIO_TOTAL,
         "Socket.IO connections that began, by first transport and Engine.IO generation"
@@ -120,6 +122,24 @@ fn install() -> PrometheusHandle {
     describe_counter!(REFUSALS, "commands and requests that were refused, by interface and code");
     describe_counter!(CALLS, "calls that are over, by what became of them");
     handle
+}
+
+/// A live connection, counted as long as this is held.
+#[derive(Debug)]
+pub struct LiveConnection(&'static str);
+
+impl LiveConnection {
+    /// Counts a connection of this dialect in.
+    pub fn of(dialect: &'static str) -> Self {
+        gauge!(CONNECTIONS, "dialect" => dialect).increment(1);
+        Self(dialect)
+    }
+}
+
+impl Drop for LiveConnection {
+    fn drop(&mut self) {
+        gauge!(CONNECTIONS, "dialect" => self.0).decrement(1);
+    }
 }
 
 /// A message was posted.
@@ -212,6 +232,8 @@ mod tests {
         count_overflow("test");
         set_insecure("test", true);
         count_commit(3, Duration::from_millis(3));
+        let (_one, two) = (LiveConnection::of("test"), LiveConnection::of("test"));
+        drop(two);
         let page = Metrics::start().render();
         for line in [
             "# HELP klatsch_messages_total messages posted, by dialect",
@@ -219,6 +241,7 @@ mod tests {
             "klatsch_refusals_total{by=\"test\",code=\"rude\"} 1",
             "klatsch_sink_overflows_total{dialect=\"test\"} 1",
             "klatsch_insecure_settings{setting=\"test\"} 1",
+            "klatsch_connections{dialect=\"test\"} 1",
             "# TYPE klatsch_log_commit_seconds histogram",
             "# TYPE klatsch_log_batch_entries histogram",
         ] {

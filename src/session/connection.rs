@@ -14,7 +14,7 @@ use crate::domain::Event;
 use crate::domain::{ConversationId, Place};
 use crate::hub::{ConnectionId, Delivery, Listener};
 use crate::service::{Caller, Services};
-use crate::telemetry;
+use crate::telemetry::{self, LiveConnection};
 use crate::transport::{Close, Sink};
 
 /// One connection of any dialect.
@@ -27,6 +27,7 @@ pub(super) struct Connection<S: Session, K: Sink<S::Outgoing>> {
     state: Mutex<State<S>>,
     /// An event has made the session ask for something.
     stirred: Notify,
+    _counted: LiveConnection,
 }
 
 struct State<S: Session> {
@@ -68,8 +69,15 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
             wake: None,
             replied: false,
         });
-        let (id, stirred) = (OnceLock::new(), Notify::new());
-        let connection = Arc::new(Self { id, sink, services, held_max, state, stirred });
+        let connection = Arc::new(Self {
+            id: OnceLock::new(),
+            sink,
+            services,
+            held_max,
+            state,
+            stirred: Notify::new(),
+            _counted: LiveConnection::of(S::DIALECT.as_str()),
+        });
         let id = connection.services.hub().attach(Arc::clone(&connection) as Arc<dyn Listener>);
         // Nobody can have set it: the connection is not known to anybody else yet.
         let _ = connection.id.set(id);

@@ -81,12 +81,10 @@ impl Transport for SocketTransport {
     async fn receive(&mut self) -> Option<Received<Packet>> {
         // What is answered in one go must not exceed the sink, so a burst makes pauses.
         tokio::task::coop::consume_budget().await;
-        let connection = &self.sink.connection;
-        let packet = match connection.inbox.pop().await? {
-            Item::Heartbeat => {
-                self.recount();
-                return Some(Received::Heartbeat);
-            }
+        let item = self.sink.connection.inbox.pop().await?;
+        self.recount();
+        let packet = match item {
+            Item::Heartbeat => return Some(Received::Heartbeat),
             Item::TooLarge { channel, ack } => Packet { channel, data: Data::TooLarge, ack },
             Item::Event { text, ack, is_binary } => {
                 let Ok((channel, data)) = event::read(&text) else {
