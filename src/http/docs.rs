@@ -1,6 +1,9 @@
-//! The reference of the HTTP API, made from the same tables that route the requests.
+//! The reference of what is asked over HTTP: NEO's routes from the same tables that route the
+//! requests, the rest from a table of its own.
 //!
 //! `/docs` is for people, `/docs/openapi.json` and `klatsch openapi` are for programs.
+
+mod others;
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -9,8 +12,10 @@ use axum::Router;
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
-use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::path::{
+    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn,
+};
+use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{ArrayBuilder, Object, Schema, Type};
 use utoipa::openapi::{
     ContentBuilder, Info, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, RefOr,
@@ -22,6 +27,7 @@ use super::body::{Key, Shape};
 use super::identity::Who;
 use super::neo::route::{Route, Verb};
 use super::neo::{Chapter, chapters};
+use others::{Entry, Way};
 
 /// What every answer of failure looks like.
 const ENVELOPE: &str = "{\"success\": false, \"message\": text}";
@@ -47,8 +53,9 @@ pub fn routes() -> Router<Web> {
 fn document() -> OpenApi {
     let mut info = Info::new("Klatsch", env!("CARGO_PKG_VERSION"));
     info.description = Some(
-        "The HTTP API of the NEO interface. A token travels in the body (`token` of a user, \
-         `device_token` of a device) or in the header `Authorization`."
+        "Everything that is asked over HTTP. In the routes of the NEO interface a token travels \
+         in the body (`token` of a user, `device_token` of a device) or in the header \
+         `Authorization`; the others say how they know who asks."
             .to_owned(),
     );
     let mut paths = PathsBuilder::new();
@@ -58,6 +65,12 @@ fn document() -> OpenApi {
                 let operation = operation(chapter, &route, path, &method);
                 paths = paths.path(path, PathItem::new(method, operation));
             }
+        }
+    }
+    for (chapter, entries) in others::chapters() {
+        for entry in entries {
+            let operation = other_operation(chapter, &entry);
+            paths = paths.path(entry.path, PathItem::new(entry.verb, operation));
         }
     }
     OpenApiBuilder::new().info(info).paths(paths).build()
@@ -92,19 +105,14 @@ fn operation(
     for name in parameters(path) {
         let shape =
             route.keys.iter().find(|key| key.name == name).map_or(Shape::Number, |k| k.shape);
-        let parameter = ParameterBuilder::new()
-            .name(name)
-            .parameter_in(ParameterIn::Path)
-            .required(Required::True)
-            .schema(Some(schema(shape)));
-        operation = operation.parameter(parameter.build());
+        operation = operation.parameter(parameter(name, ParameterIn::Path, shape, false));
     }
-    if *method != HttpMethod::Get && !route.reads_itself() {
-        let content = ContentBuilder::new().schema(Some(body_of(route))).build();
-        let body = RequestBodyBuilder::new()
-            .content("application/json", content)
-            .required(Some(Required::True))
-            .build();
+    if *method != HttpMethod::Get {
+        let body = if route.reads_itself() {
+            body_of(Way::Parts.mime(), &[super::body::text_key("file")])
+        } else {
+            body_of(Way::Json.mime(), &keys_of(route))
+        };
         operation = operation.request_body(Some(body));
     }
     let success = answers_of(route).join(", ");
@@ -117,21 +125,54 @@ fn operation(
     operation.build()
 }
 
+/// The same of an address that is not a route of NEO.
+fn other_operation(chapter: &str, entry: &Entry) -> utoipa::openapi::path::Operation {
+    let mut operation = OperationBuilder::new()
+        .tag(chapter)
+        .summary(Some(entry.summary))
+        .description(Some(format!("For {}.", entry.by)));
+    for name in parameters(entry.path) {
+        let shape = if name == "id" { Shape::Number } else { Shape::Text };
+        operation = operation.parameter(parameter(name, ParameterIn::Path, shape, false));
+    }
+    for Key { name, shape, optional } in &entry.query {
+        operation = operation.parameter(parameter(name, ParameterIn::Query, *shape, *optional));
+    }
+    if let Some((way, keys)) = &entry.body {
+        operation = operation.request_body(Some(body_of(way.mime(), keys)));
+    }
+    for (status, what) in &entry.answers {
+        let response = ResponseBuilder::new().description(*what);
+        operation = operation.response(status.to_string(), response);
+    }
+    operation.build()
+}
+
+fn parameter(name: &str, place: ParameterIn, shape: Shape, optional: bool) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(place)
+        .required(if optional { Required::False } else { Required::True })
+        .schema(Some(schema(shape)))
+        .build()
+}
+
 /// What success holds, key by key.
 fn answers_of(route: &Route) -> Vec<String> {
     let own = route.gives.iter().map(|(key, shape)| format!("{key}: {shape}"));
     std::iter::once("success: true".to_owned()).chain(own).collect()
 }
 
-fn body_of(route: &Route) -> Object {
+fn body_of(mime: &str, keys: &[Key]) -> RequestBody {
     let mut body = ObjectBuilder::new();
-    for key in keys_of(route) {
+    for key in keys {
         body = body.property(key.name, schema(key.shape));
         if !key.optional {
             body = body.required(key.name);
         }
     }
-    body.build()
+    let content = ContentBuilder::new().schema(Some(body.build())).build();
+    RequestBodyBuilder::new().content(mime, content).required(Some(Required::True)).build()
 }
 
 /// The keys of a route, with those of the token.
@@ -167,8 +208,44 @@ fn page() -> String {
     for chapter in chapters() {
         write_chapter(&mut html, &chapter);
     }
+    html.push_str("<h2>Other interfaces</h2>");
+    for (title, entries) in others::chapters() {
+        // Writing into a string cannot fail.
+        let _ = write!(html, "<h2>{title}</h2>");
+        for entry in &entries {
+            write_entry(&mut html, entry);
+        }
+    }
     html.push_str(include_str!("docs_events.html"));
     html
+}
+
+fn write_entry(html: &mut String, entry: &Entry) {
+    let Entry { verb, path, summary, by, .. } = entry;
+    let verb = verb_name(verb);
+    let _ = write!(
+        html,
+        "<section><h3>{verb} {path}</h3><p>{summary} For {}.</p>",
+        by.replace('`', "")
+    );
+    write_keys(html, entry.query.iter().chain(entry.body.iter().flat_map(|(_, keys)| keys)));
+    for (status, what) in &entry.answers {
+        let _ = write!(html, "<p>{status}: {}</p>", what.replace('`', ""));
+    }
+    html.push_str("</section>");
+}
+
+fn write_keys<'a>(html: &mut String, keys: impl Iterator<Item = &'a Key>) {
+    let mut keys = keys.peekable();
+    if keys.peek().is_none() {
+        return;
+    }
+    html.push_str("<table><tr><th>key</th><th>holds</th><th></th></tr>");
+    for Key { name, shape, optional } in keys {
+        let (holds, optional) = (shape.as_str(), if *optional { "optional" } else { "" });
+        let _ = write!(html, "<tr><td>{name}</td><td>{holds}</td><td>{optional}</td></tr>");
+    }
+    html.push_str("</table>");
 }
 
 fn write_chapter(html: &mut String, (title, routes): &Chapter) {
@@ -187,20 +264,7 @@ fn write_chapter(html: &mut String, (title, routes): &Chapter) {
             let _ = write!(html, "<code>{verb} {path}</code> ");
         }
         html.push_str("</p>");
-        let keys = keys_of(route);
-        if !keys.is_empty() {
-            html.push_str("<table><tr><th>key</th><th>holds</th><th></th></tr>");
-            for key in keys {
-                let optional = if key.optional { "optional" } else { "" };
-                let holds = key.shape.as_str();
-                let _ = write!(
-                    html,
-                    "<tr><td>{}</td><td>{holds}</td><td>{optional}</td></tr>",
-                    key.name
-                );
-            }
-            html.push_str("</table>");
-        }
+        write_keys(html, keys_of(route).iter());
         let gives = answers_of(route).join(", ");
         let fails: Vec<_> = route.fails.iter().map(u16::to_string).collect();
         let _ = write!(html, "<p>{}: {gives}</p>", route.status);
@@ -216,6 +280,7 @@ const fn verb_name(method: &HttpMethod) -> &'static str {
         HttpMethod::Get => "GET",
         HttpMethod::Put => "PUT",
         HttpMethod::Delete => "DELETE",
+        HttpMethod::Patch => "PATCH",
         _ => "POST",
     }
 }
@@ -235,6 +300,12 @@ mod tests {
                 }
             }
         }
+        for entry in others::chapters().into_iter().flat_map(|(_, entries)| entries) {
+            let verb = verb_name(&entry.verb).to_lowercase();
+            let told = &document["paths"][entry.path][&verb];
+            let answers = told["responses"].as_object().map_or(0, serde_json::Map::len);
+            assert!(answers > 0 && answers == entry.answers.len(), "{verb} {}", entry.path);
+        }
     }
 
     #[test]
@@ -244,6 +315,10 @@ mod tests {
             for route in routes {
                 assert!(page.contains(route.path), "{}", route.path);
             }
+        }
+        for entry in others::chapters().into_iter().flat_map(|(_, entries)| entries) {
+            let head = format!("<h3>{} {}</h3>", verb_name(&entry.verb), entry.path);
+            assert!(page.contains(&head), "{head}");
         }
     }
 }
