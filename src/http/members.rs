@@ -2,16 +2,16 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, patch, post};
 use axum::{Json, http::request::Parts};
 use serde_json::{Value, json};
 
-use super::Web;
 use super::complaint::{Complaint, Fields, caller};
 use super::layers::client_address;
+use super::{Named, Web, named};
 use crate::domain::{Email, RefusalKind, Timestamp, User, UserId};
 use crate::service::{Amended, Amount, Caller, Registration, UserChange};
 use crate::wire::members_chat::{date, read_date};
@@ -121,13 +121,13 @@ async fn me(State(web): State<Web>, request: Request) -> Result<Json<Value>, Com
 
 async fn amend(
     State(web): State<Web>,
-    Path(id): Path<String>,
+    id: Named,
     request: Request,
 ) -> Result<Json<Value>, Complaint> {
     let (parts, body) = request.into_parts();
     let caller = superuser(&web, &parts).await?;
     let absent = || Complaint::new(StatusCode::NOT_FOUND, "member_not_found", "no such member");
-    let id = id.parse().map(UserId::new).map_err(|_| absent())?;
+    let id = named(id).parse().map(UserId::new).map_err(|_| absent())?;
     let change = read_change(body, &web).await?;
     match web.services().amend_account(&caller, id, change).await? {
         Amended::To(user) => Ok(Json(member(&user, web.services().now()))),

@@ -21,6 +21,8 @@ pub mod web;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::domain::Refusal;
@@ -105,6 +107,14 @@ impl Web {
     fn figures(&self) -> String {
         (self.shared.figures)()
     }
+}
+
+/// What stands in an address in the place of its one name.
+type Named = Result<Path<String>, PathRejection>;
+
+/// The same as text; what is none names nothing, as far as we know.
+fn named(name: Named) -> String {
+    name.map(|Path(name)| name).unwrap_or_default()
 }
 
 /// All routes of ours.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERER, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
@@ -20,10 +20,10 @@ use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::Web;
 use super::identity::cookie;
 use super::layers::client_address;
 use super::multichat::SESSION_COOKIE;
+use super::{Named, Web, named};
 use crate::domain::{Credentials, Refusal, RefusalKind};
 use crate::service::{Caller, DialogPage};
 use crate::wire::plain;
@@ -56,12 +56,8 @@ async fn newest(State(pages): State<Pages>, request: Request) -> Response {
     pages.answer(request.into_parts().0, None).await
 }
 
-async fn with(
-    State(pages): State<Pages>,
-    Path(username): Path<String>,
-    request: Request,
-) -> Response {
-    pages.answer(request.into_parts().0, Some(&username)).await
+async fn with(State(pages): State<Pages>, username: Named, request: Request) -> Response {
+    pages.answer(request.into_parts().0, Some(&named(username))).await
 }
 
 impl Pages {

@@ -3,18 +3,18 @@
 use axum::Json;
 use axum::Router;
 use axum::extract::multipart::Field;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::Web;
 use super::bytes::{Naming, describe, no_such_range, serve};
 use super::complaint::{Complaint, Fields, caller_by};
 use super::layers::client_address;
 use super::members::{asking, both, superuser, wrong_verb};
+use super::{Named, Web, named};
 use crate::domain::{FileId, Refusal, RefusalKind, SmileId};
 use crate::service::{Caller, NoSmile, Opened, Picture, PricedSmile};
 
@@ -174,7 +174,7 @@ async fn finish(web: Web, caller: Caller, form: Form) -> Result<PricedSmile, Com
 
 async fn change_price(
     State(web): State<Web>,
-    Path(id): Path<String>,
+    id: Named,
     request: Request,
 ) -> Result<Json<Value>, Complaint> {
     let (parts, body) = request.into_parts();
@@ -182,19 +182,19 @@ async fn change_price(
     let fields = Fields::read(body, web.body_bytes()).await?;
     let price = fields.number("price")?.and_then(|price| u32::try_from(price).ok());
     let price = price.ok_or_else(bad_price)?;
-    let id = smile_id(&id)?;
+    let id = smile_id(&named(id))?;
     let priced = web.services().price_smile(&caller, id, price).await;
     Ok(Json(shown(&priced.map_err(unknown_smile)?)))
 }
 
 async fn retire(
     State(web): State<Web>,
-    Path(id): Path<String>,
+    id: Named,
     request: Request,
 ) -> Result<StatusCode, Complaint> {
     let (parts, _) = request.into_parts();
     let caller = superuser(&web, &parts).await?;
-    web.services().retire_smile(&caller, smile_id(&id)?).await.map_err(unknown_smile)?;
+    web.services().retire_smile(&caller, smile_id(&named(id))?).await.map_err(unknown_smile)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -844,9 +844,14 @@ async fn any_page_may_call_without_credentials() {
     let request = Request::options("/account/login")
         .header(header::ORIGIN, "https://anywhere.example")
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST")
-        .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "content-type,authorization");
+        .header(
+            header::ACCESS_CONTROL_REQUEST_HEADERS,
+            "content-type,authorization,x-requested-with",
+        );
     let answer = house.send(request.body(Body::empty()).expect("ok")).await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
     assert!(!answer.headers.contains_key(header::ACCESS_CONTROL_ALLOW_CREDENTIALS));
+    let allowed = answer.headers[header::ACCESS_CONTROL_ALLOW_HEADERS].to_str().expect("text");
+    assert_eq!(allowed, "content-type,authorization,x-requested-with");
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
@@ -16,20 +16,17 @@ use crate::http::bytes::{Naming, describe, no_such_range, serve};
 use crate::http::error::Failure;
 use crate::http::identity::{self, Who};
 use crate::http::layers::client_address;
+use crate::http::{Named, named};
 use crate::service::Opened;
 
 /// How many bytes are read at once; a multiple of three, so that pieces of base64 fit together.
 const PIECE: usize = 3 * 16 * 1024;
 
 /// Sends a file, or the one range of it that is asked for.
-pub(super) async fn send(
-    State(web): State<Web>,
-    Path(media): Path<String>,
-    request: Request,
-) -> Response {
+pub(super) async fn send(State(web): State<Web>, media: Named, request: Request) -> Response {
     let (asked, _) = request.into_parts();
     let address = client_address(&asked.extensions);
-    match answer(&web, &media, &asked.headers, address).await {
+    match answer(&web, &named(media), &asked.headers, address).await {
         Ok(response) => response,
         Err(failure) => failure.into_response(),
     }

@@ -3,7 +3,7 @@
 //! Who may not bring the file is told before the first byte of it is read.
 
 use axum::extract::multipart::Field;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -12,18 +12,15 @@ use crate::http::Web;
 use crate::http::error::{Answer, Failure, Success};
 use crate::http::identity::{self, Who};
 use crate::http::layers::client_address;
+use crate::http::{Named, named};
 use crate::service::{Caller, Upload};
 
 /// How many bytes the other parts and the boundaries of a body may take.
 const ENVELOPE: u64 = 64 * 1024;
 
 /// Takes in one file.
-pub(super) async fn receive(
-    State(web): State<Web>,
-    Path(media): Path<String>,
-    request: Request,
-) -> Response {
-    answer(web, &media, request).await.into_response()
+pub(super) async fn receive(State(web): State<Web>, media: Named, request: Request) -> Response {
+    answer(web, &named(media), request).await.into_response()
 }
 
 async fn answer(web: Web, media: &str, mut request: Request) -> Answer {
