@@ -44,18 +44,33 @@ fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Every text inside a value, escaped.
-fn escape_all(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(escape(&text)),
-        Value::Array(items) => items.into_iter().map(escape_all).collect(),
-        Value::Object(keys) => keys
-            .into_iter()
-            .map(|(key, value)| (escape(&key), escape_all(value)))
-            .collect::<Map<_, _>>()
-            .into(),
-        plain @ (Value::Null | Value::Bool(_) | Value::Number(_)) => plain,
+/// JSON with every text in it escaped; whatever else stands there stays as it was sent, numbers
+/// that no type of ours holds included.
+fn escape_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    let mut rest = json;
+    // None of these characters stands outside of a text.
+    while let Some(at) = rest.find(['\\', '&', '<', '>']) {
+        let (before, found) = rest.split_at(at);
+        escaped.push_str(before);
+        let (len, c) = if let Some(digits) = found.strip_prefix("\\u").and_then(|u| u.get(..4)) {
+            (6, u32::from_str_radix(digits, 16).ok().and_then(char::from_u32))
+        } else if found.starts_with('\\') {
+            (2, None)
+        } else {
+            (1, found.chars().next())
+        };
+        let (found, behind) = found.split_at(len);
+        escaped.push_str(match c {
+            Some('&') => "&amp;",
+            Some('<') => "&lt;",
+            Some('>') => "&gt;",
+            _ => found,
+        });
+        rest = behind;
     }
+    escaped.push_str(rest);
+    escaped
 }
 
 fn packet(value: &Value) -> Utf8Bytes {
@@ -112,10 +127,10 @@ fn pass_on(text: &mut String, json: &RawValue, style: Style) {
         if taken {
             continue;
         }
-        if style != Style::Escaped {
+        if style == Style::Escaped {
+            append(text, &escape(&key), &escape_json(raw.get()));
+        } else {
             append(text, &key, raw.get());
-        } else if let Ok(value) = serde_json::from_str(raw.get()) {
-            append(text, &escape(&key), &escape_all(value).to_string());
         }
     }
 }
