@@ -45,7 +45,12 @@ pub enum DialogCommand {
     /// Who of those with whom the caller has a dialog is online, and perhaps one more user.
     ListOnline(Option<UserId>),
     /// Who is online, and to hear from now on when that changes.
-    ListActive(Listed),
+    ListActive {
+        /// Who of them is named.
+        listed: Listed,
+        /// Whether a client asks, so that those who have asked before hear of it too.
+        asked: bool,
+    },
     /// The newest messages of a dialog before one of them.
     Read {
         /// With whom.

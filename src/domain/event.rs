@@ -158,8 +158,12 @@ pub enum Event {
         /// Came, or went.
         online: bool,
     },
-    /// The users who are online are others than before.
-    ActiveUsersChanged,
+    /// The users who are online are others than before, or their list was asked for; who has
+    /// asked for it before is sent it again.
+    ActiveUsersChanged {
+        /// The connection that asked, which has its answer.
+        asked_by: Option<ConnectionId>,
+    },
     /// A direct conversation came into being; told to the end that did not begin it.
     DialogBegun {
         /// Which.

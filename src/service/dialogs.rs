@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use super::{Caller, Services};
 use crate::domain::{
-    Conversation, Credentials, Dialect, Dialog, DialogCommand, DialogReply, Draft, Kind, Listed,
-    Message, MessageId, Place, Principal, Refusal, RefusalKind, Shown, ShownPage, Topic, User,
-    UserId,
+    Conversation, Credentials, Dialect, Dialog, DialogCommand, DialogReply, Draft, Event, Kind,
+    Listed, Message, MessageId, Place, Principal, Refusal, RefusalKind, Shown, ShownPage, Topic,
+    User, UserId,
 };
+use crate::hub::{News, Notice};
 use crate::policy;
 
 /// Messages of the largest page.
@@ -112,7 +113,15 @@ impl Services {
                 Ok(DialogReply::Done)
             }
             DialogCommand::ListOnline(beside) => self.list_online(own, beside).await,
-            DialogCommand::ListActive(listed) => self.list_active(caller, own, listed).await,
+            DialogCommand::ListActive { listed, asked } => {
+                let list = self.list_active(caller, own, listed).await?;
+                if let Some(connection) = caller.connection.filter(|_| asked) {
+                    let event = Event::ActiveUsersChanged { asked_by: Some(connection) };
+                    let notice = Notice::new([Topic::ActiveUsers], event);
+                    self.store().tell(News::none().personal(notice)).await;
+                }
+                Ok(list)
+            }
             DialogCommand::Read { with, before, limit } => {
                 let (page, with, seen) = self.page_of(caller, own, &with, before, limit).await?;
                 Ok(DialogReply::Page { page, with, seen })

@@ -108,6 +108,10 @@ impl PresenceTeller {
 
     /// Looks whether this account is online, which a connection of this dialect may have made it.
     fn look_at(&self, principal: Principal, via: Option<Dialect>) {
+        if let (Some(user), Some(_)) = (principal.user(), via) {
+            // At once, so that who has just come and asks finds itself in the list.
+            self.active.lock().entry(user).or_insert_with(|| FileId::random().get());
+        }
         // Without the task the server is on its way down, and nobody wants to know.
         let _ = self.looks.send(Look::Changed(principal, via));
     }
@@ -127,7 +131,15 @@ impl Told {
     /// Tells whether an account is online, if that is news.
     async fn look(&mut self, principal: Principal, via: Option<Dialect>) -> Result<(), StoreError> {
         let store = &self.store;
-        let online = store.hub().roster().is_online(principal);
+        let online = {
+            // Looked at under the lock: whoever comes now is put in again afterwards.
+            let mut active = self.active.lock();
+            let online = store.hub().roster().is_online(principal);
+            if let Some(user) = principal.user().filter(|_| !online) {
+                active.remove(&user);
+            }
+            online
+        };
         let news =
             if online { self.online.insert(principal) } else { self.online.remove(&principal) };
         if !news {
@@ -146,7 +158,9 @@ impl Told {
         let event = Event::PresenceChanged { who: who.clone(), online, last_seen, via };
         store.tell(News::none().personal(Notice::new(topics, event))).await;
         let Principal::User(user) = principal else { return Ok(()) };
-        self.note_active(user, online).await;
+        let event = Event::ActiveUsersChanged { asked_by: None };
+        let notice = Notice::new([Topic::ActiveUsers], event);
+        store.tell(News::none().personal(notice)).await;
         // A page of private-chat says itself when it is there.
         if via != Some(Dialect::PrivateChat) {
             self.tell_dialogs(user, who, online).await?;
@@ -163,19 +177,6 @@ impl Told {
             Some(who) => self.tell_dialogs(user, who, true).await,
             None => Ok(()),
         }
-    }
-
-    async fn note_active(&self, user: UserId, online: bool) {
-        {
-            let mut active = self.active.lock();
-            if online {
-                active.insert(user, FileId::random().get());
-            } else {
-                active.remove(&user);
-            }
-        }
-        let notice = Notice::new([Topic::ActiveUsers], Event::ActiveUsersChanged);
-        self.store.tell(News::none().personal(notice)).await;
     }
 
     /// Tells everybody who has a dialog with a user, and those who wait for this one alone.

@@ -449,7 +449,7 @@ impl Session for CourierSession {
             | Event::TypingChanged { .. }
             | Event::PresenceChanged { .. }
             | Event::PresenceAnnounced { .. }
-            | Event::ActiveUsersChanged
+            | Event::ActiveUsersChanged { .. }
             | Event::AttendanceChanged { .. }
             | Event::ConversationChanged { .. }
             | Event::CircleChanged { .. }

@@ -208,7 +208,7 @@ impl ChatSession {
             | Event::CircleChanged { .. }
             | Event::PresenceAnnounced { .. }
             | Event::AttendanceChanged { .. }
-            | Event::ActiveUsersChanged
+            | Event::ActiveUsersChanged { .. }
             | Event::DialogBegun { .. }
             | Event::RoomListed { .. }
             | Event::SignalSent(_)

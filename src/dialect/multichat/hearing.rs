@@ -78,7 +78,7 @@ pub(super) fn on_event(session: &mut MultichatSession, delivery: &Delivery) -> T
         | Event::CircleChanged { .. }
         | Event::PresenceChanged { .. }
         | Event::PresenceAnnounced { .. }
-        | Event::ActiveUsersChanged
+        | Event::ActiveUsersChanged { .. }
         | Event::DialogBegun { .. }
         | Event::SignalSent(_)
         | Event::Calling(_) => Step::idle(),

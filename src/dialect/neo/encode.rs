@@ -174,7 +174,7 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
         | Event::PresenceChanged { .. }
         | Event::PresenceAnnounced { .. }
         | Event::AttendanceChanged { .. }
-        | Event::ActiveUsersChanged
+        | Event::ActiveUsersChanged { .. }
         | Event::DialogBegun { .. }
         | Event::RoomListed { .. }
         | Event::LoginDoubted { .. }

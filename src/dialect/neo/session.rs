@@ -154,7 +154,7 @@ impl NeoSession {
             | Event::PresenceChanged { .. }
             | Event::PresenceAnnounced { .. }
             | Event::AttendanceChanged { .. }
-            | Event::ActiveUsersChanged
+            | Event::ActiveUsersChanged { .. }
             | Event::DialogBegun { .. }
             | Event::RoomListed { .. }
             | Event::SignalSent(_)
@@ -234,7 +234,7 @@ fn shown_by(event: &Event) -> Option<(ConversationId, Place)> {
         | Event::PresenceChanged { .. }
         | Event::PresenceAnnounced { .. }
         | Event::AttendanceChanged { .. }
-        | Event::ActiveUsersChanged
+        | Event::ActiveUsersChanged { .. }
         | Event::DialogBegun { .. }
         | Event::RoomListed { .. }
         | Event::SignalSent(_)

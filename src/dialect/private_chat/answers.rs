@@ -26,6 +26,7 @@ impl PrivateChatSession {
                     return Step::idle().and_close(Close::Refused("invalid session"));
                 };
                 self.owner = Some(Arc::clone(owner));
+                self.connection = Some(identified.connection);
                 if identified.first {
                     self.due.announcement = Some(Instant::now() + SETTLE);
                 }

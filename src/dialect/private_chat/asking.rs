@@ -49,7 +49,7 @@ impl PrivateChatSession {
                 Tag::Ask(Box::new(packet)),
             )),
             Meaning::ListActive => {
-                let next = self.list_active();
+                let next = self.list_active(true);
                 step.and_then(next)
             }
             Meaning::Type(to) => {
@@ -139,15 +139,17 @@ impl PrivateChatSession {
     }
 
     /// The list of active users, now or as soon as it may be sent again.
-    pub(super) fn list_active(&mut self) -> Step<Self> {
+    pub(super) fn list_active(&mut self, asked: bool) -> Step<Self> {
         let now = Instant::now();
+        self.due.asked |= asked;
         if let Some(at) = self.listed.map(|then| then + LISTS).filter(|at| *at > now) {
             self.due.list.get_or_insert(at);
             return self.waking(Step::idle());
         }
         self.due.list = None;
         self.listed = Some(now);
-        let list = DialogCommand::ListActive(self.manners.user_list);
+        let (listed, asked) = (self.manners.user_list, std::mem::take(&mut self.due.asked));
+        let list = DialogCommand::ListActive { listed, asked };
         Step::ask(dialogs(list, Tag::ListActive))
     }
 }

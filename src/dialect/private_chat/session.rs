@@ -13,8 +13,8 @@ use super::encode::{self, Mistake, Style};
 use super::sockets::Seat;
 use super::{Manners, Visit};
 use crate::domain::{
-    Command, ConversationId, Credentials, Dialect, DialogCommand, DialogReply, Event, MessageId,
-    Outcome, Receipt, Reply, User, UserId,
+    Command, ConnectionId, ConversationId, Credentials, Dialect, DialogCommand, DialogReply, Event,
+    MessageId, Outcome, Receipt, Reply, User, UserId,
 };
 use crate::session::{Charge, Delivery, Hearing, Intent, Request, Session, Step};
 use crate::transport::websocket::{Frame, Utf8Bytes};
@@ -29,6 +29,7 @@ pub(super) struct PrivateChatSession {
     pub(super) named: String,
     pub(super) style: Style,
     pub(super) owner: Option<Arc<User>>,
+    pub(super) connection: Option<ConnectionId>,
     pub(super) opponent: Option<Opponent>,
     /// Own messages whose copy comes here although they are to somebody else, or with a
     /// reference.
@@ -59,6 +60,8 @@ pub(super) struct Due {
     pub(super) announcement: Option<Instant>,
     pub(super) list: Option<Instant>,
     pub(super) marks: Option<Instant>,
+    /// Whether the client itself has asked for the list.
+    pub(super) asked: bool,
 }
 
 /// What an answer has to mention.
@@ -88,6 +91,7 @@ impl PrivateChatSession {
             named,
             style,
             owner: None,
+            connection: None,
             opponent: None,
             copies: VecDeque::new(),
             seen: Vec::new(),
@@ -120,7 +124,7 @@ impl PrivateChatSession {
 
     /// Calls itself when the first of what is due is due.
     pub(super) fn waking(&self, step: Step<Self>) -> Step<Self> {
-        let Due { announcement, list, marks } = self.due;
+        let Due { announcement, list, marks, .. } = self.due;
         match [announcement, list, marks].into_iter().flatten().min() {
             Some(at) => step.and_wake(at.saturating_duration_since(Instant::now())),
             None => step,
@@ -213,7 +217,7 @@ impl Session for PrivateChatSession {
             step = step.and_ask(dialogs(DialogCommand::Announce, Tag::Quiet));
         }
         if is_due(self.due.list) {
-            let next = self.list_active();
+            let next = self.list_active(false);
             step = step.and_then(next);
         }
         self.waking(step)
@@ -256,7 +260,8 @@ impl Session for PrivateChatSession {
                 Step::idle()
             }
             Event::PresenceAnnounced { who, online } => self.show_presence(who, *online),
-            Event::ActiveUsersChanged => self.list_active(),
+            Event::ActiveUsersChanged { asked_by } if *asked_by == self.connection => Step::idle(),
+            Event::ActiveUsersChanged { .. } => self.list_active(false),
             Event::DialogBegun { by, .. } => match by.user() {
                 Some(by) => Step::send(encode::new_dialog(&by.username)),
                 None => Step::idle(),

@@ -38,6 +38,16 @@ async fn next_presence(chat: &mut Raw) -> Value {
     }
 }
 
+/// The next list of active users.
+async fn next_list(chat: &mut Raw) -> Value {
+    loop {
+        let packet = chat.json().await;
+        if packet["type"] == "users-changed" {
+            return packet;
+        }
+    }
+}
+
 /// Nobody has told this socket of presence by now.
 async fn heard_no_presence(chat: &mut Raw) {
     let heard = until_settled(chat).await;
@@ -242,6 +252,38 @@ async fn announcements_can_be_kept_to_those_who_are_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_the_list_first_of_all_stands_in_it() {
+    let stage = Stage::open().await;
+    for number in 0..20 {
+        let user = stage.user(&format!("user{number}")).await;
+        let mut chat = stage.chat(&user, &user.name).await;
+        say(&mut chat, "new-user").await;
+        let list = next_list(&mut chat).await;
+        let names = list["value"].as_array().unwrap().iter().map(|entry| &entry["username"]);
+        assert!(names.into_iter().any(|name| *name == user.name), "{list}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_asked_for_the_list_before_get_it_when_others_ask() {
+    let stage = Stage::open().await;
+    let (ann, bob) = (stage.user("ann").await, stage.user("bob").await);
+    let (mut a, mut b) = (stage.page(&ann, "bob").await.0, stage.page(&bob, "ann").await.0);
+    say(&mut a, "new-user").await;
+    let list = next_list(&mut a).await;
+    assert_eq!(list["value"].as_array().map(Vec::len), Some(2), "{list}");
+    for _ in 0..2 {
+        say(&mut b, "new-user").await;
+        assert_eq!(next_list(&mut b).await, list);
+        // Perhaps a second later: nobody gets it more often.
+        assert_eq!(next_list(&mut a).await, list);
+    }
+    say(&mut a, "new-user").await;
+    assert_eq!(next_list(&mut a).await, list);
+    assert_eq!(next_list(&mut b).await, list);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_list_of_active_users_is_sorted_and_comes_again_when_it_changes() {
     let stage = Stage::open().await;
     let (ann, bob) = (stage.user("ann").await, stage.user("bob").await);
@@ -262,22 +304,11 @@ async fn the_list_of_active_users_is_sorted_and_comes_again_when_it_changes() {
     let a = stage.bound(&ann, "bob").await;
     let more = stage.bound(&ann, "bob").await;
     // A silent socket is announced after two seconds, perhaps before the list comes.
-    let second = loop {
-        let packet = b.json().await;
-        if packet["type"] == "users-changed" {
-            break packet;
-        }
-    };
+    let second = next_list(&mut b).await;
     assert_eq!(names(&second), ["ann", "bob"]);
     assert_eq!(first["value"][0]["uuid"], second["value"][1]["uuid"]);
     drop((a, more));
-    loop {
-        let packet = b.json().await;
-        if packet["type"] == "users-changed" {
-            assert_eq!(names(&packet), ["bob"]);
-            break;
-        }
-    }
+    assert_eq!(names(&next_list(&mut b).await), ["bob"]);
 
     for (policy, expected) in [("contacts", vec![]), ("off", vec![])] {
         let stage = Stage::with(|settings| {
