@@ -1,8 +1,13 @@
 //! What clients send: words, objects with a `type`, and binary frames.
 //!
-//! Pure functions. What is wrong with a frame becomes an error with a stable code.
+//! Pure functions. What is wrong with a frame becomes an error with a stable code. Of an
+//! object only the keys that count are looked into, however deep or large the others are.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{ChatManners, MAX_ID};
 use crate::domain::{
@@ -11,6 +16,9 @@ use crate::domain::{
 };
 use crate::session::Request;
 use crate::transport::websocket::Frame;
+
+/// An object as it was sent; the last of several keys of one name counts.
+pub(super) type Keys = BTreeMap<String, Box<RawValue>>;
 
 /// What the answer to a request has to mention.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,8 +104,8 @@ pub(super) fn reference_of(frame: &Frame, manners: &ChatManners) -> Option<Clien
     match frame {
         Frame::Binary(bytes) => super::file_frame::reference(bytes, manners),
         Frame::Text(text) => {
-            let Ok(Value::Object(object)) = serde_json::from_str(text.trim()) else { return None };
-            reference_in(&object).ok().flatten()
+            let keys = serde_json::from_str::<Keys>(text.trim()).ok()?;
+            reference_in(&keys).ok().flatten()
         }
     }
 }
@@ -105,38 +113,35 @@ pub(super) fn reference_of(frame: &Frame, manners: &ChatManners) -> Option<Clien
 fn decode_text(raw: &str, chat: Chat, manners: &ChatManners) -> Result<Request<Tag>, Wrong> {
     let trimmed = raw.trim();
     refuse_token(trimmed)?;
-    let value = match trimmed.bytes().next() {
-        // Numbers, lists and whatever is broken are words.
-        Some(b'{' | b'"') => serde_json::from_str(trimmed).ok(),
-        _ => None,
-    };
-    match value {
-        Some(Value::Object(object)) => decode_object(&object, chat, manners),
-        Some(Value::String(said)) => {
-            refuse_token(said.trim())?;
-            say(said, None, chat, manners)
-        }
-        _ => say(raw.to_owned(), None, chat, manners),
+    // Numbers, lists and whatever is broken are words.
+    if trimmed.starts_with('{')
+        && let Ok(keys) = serde_json::from_str(trimmed)
+    {
+        return decode_object(&keys, chat, manners);
     }
+    if trimmed.starts_with('"')
+        && let Ok(said) = serde_json::from_str::<String>(trimmed)
+    {
+        refuse_token(said.trim())?;
+        return say(said, None, chat, manners);
+    }
+    say(raw.to_owned(), None, chat, manners)
 }
 
-fn decode_object(
-    object: &Map<String, Value>,
-    chat: Chat,
-    manners: &ChatManners,
-) -> Result<Request<Tag>, Wrong> {
-    let (reference, sound) = match reference_in(object) {
+fn decode_object(keys: &Keys, chat: Chat, manners: &ChatManners) -> Result<Request<Tag>, Wrong> {
+    let (reference, sound) = match reference_in(keys) {
         Ok(reference) => (reference, true),
         Err(()) => (None, false),
     };
-    let decoded = match object.get("type").and_then(Value::as_str) {
+    let kind: Option<String> = read(keys, "type");
+    let decoded = match kind.as_deref() {
         None => Err(Wrong::field("type")),
         Some(_) if !sound => Err(Wrong::field("client_ref")),
-        Some("text") => match object.get("text") {
-            Some(Value::String(text)) => say(text.clone(), reference.clone(), chat, manners),
-            _ => Err(Wrong::field("text")),
+        Some("text") => match read(keys, "text") {
+            Some(text) => say(text, reference.clone(), chat, manners),
+            None => Err(Wrong::field("text")),
         },
-        Some("smile") => match object.get("smile_id").and_then(id) {
+        Some("smile") => match read::<Value>(keys, "smile_id").as_ref().and_then(id) {
             Some(number) => Ok(smile(SmileId::new(number), reference.clone(), chat)),
             None => Err(Wrong::field("smile_id")),
         },
@@ -144,21 +149,23 @@ fn decode_object(
             let text = "A file is sent in a binary frame: `!`, a JSON object, `#`, its bytes.";
             Err(Wrong::new("file_needs_binary", text))
         }
-        Some("typing") if chat.extras => match object.get("is_typing") {
-            Some(Value::Bool(typing)) => {
+        Some("typing") if chat.extras => match read(keys, "is_typing") {
+            Some(typing) => {
                 let (conversation, dialect) = (chat.conversation, Dialect::MembersChat);
-                let command = Command::SetTyping { conversation, typing: *typing, dialect };
+                let command = Command::SetTyping { conversation, typing, dialect };
                 Ok(Request::run(command, Tag::Quiet))
             }
-            _ => Err(Wrong::field("is_typing")),
+            None => Err(Wrong::field("is_typing")),
         },
-        Some("seen") if chat.extras => match object.get("message_id").and_then(ids) {
-            Some(messages) => {
-                let command = Command::MarkSeen { messages, dialect: Dialect::MembersChat };
-                Ok(Request::run(command, Tag::Quiet))
+        Some("seen") if chat.extras => {
+            match read::<Value>(keys, "message_id").as_ref().and_then(ids) {
+                Some(messages) => {
+                    let command = Command::MarkSeen { messages, dialect: Dialect::MembersChat };
+                    Ok(Request::run(command, Tag::Quiet))
+                }
+                None => Err(Wrong::field("message_id")),
             }
-            None => Err(Wrong::field("message_id")),
-        },
+        }
         Some(other) => {
             let other: String = other.chars().take(40).collect();
             Err(Wrong::new("unknown_type", format!("There is no message type {other:?}.")))
@@ -197,12 +204,16 @@ pub(super) fn limited(raw: String, manners: &ChatManners) -> Result<Text, Wrong>
 }
 
 /// The client's own name for what an object asks, if it has a good one or none.
-pub(super) fn reference_in(object: &Map<String, Value>) -> Result<Option<ClientRef>, ()> {
-    match object.get("client_ref") {
-        None => Ok(None),
-        Some(Value::String(raw)) => ClientRef::new(raw.clone()).map(Some).ok_or(()),
-        Some(_) => Err(()),
+pub(super) fn reference_in(keys: &Keys) -> Result<Option<ClientRef>, ()> {
+    if !keys.contains_key("client_ref") {
+        return Ok(None);
     }
+    read(keys, "client_ref").and_then(ClientRef::new).map(Some).ok_or(())
+}
+
+/// What stands under a key, if it is of the type that is wanted.
+pub(super) fn read<T: DeserializeOwned>(keys: &Keys, name: &str) -> Option<T> {
+    serde_json::from_str(keys.get(name)?.get()).ok()
 }
 
 /// An id, which may be written as a string of digits. Whether it names something is another

@@ -4,10 +4,9 @@
 //! byte in the file. The checks go in the order of the page (6.2).
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
 
 use super::ChatManners;
-use super::codec::{self, Wrong, reference_in};
+use super::codec::{self, Keys, Wrong, reference_in};
 use crate::domain::{ClientRef, Text};
 
 /// Bytes a name may have.
@@ -39,9 +38,9 @@ struct Head {
 
 /// Reads a frame.
 pub(super) fn read(frame: &Bytes, manners: &ChatManners) -> Result<Sent, Wrong> {
-    let (object, start) = split(frame, manners.max_head_bytes).ok_or_else(|| bad("", None))?;
-    let reference = reference_in(&object).ok().flatten();
-    let head = Head::read(object).map_err(|key| bad(key, reference))?;
+    let (keys, start) = split(frame, manners.max_head_bytes).ok_or_else(|| bad("", None))?;
+    let reference = reference_in(&keys).ok().flatten();
+    let head = Head::read(&keys).map_err(|key| bad(key, reference))?;
     let bytes = frame.slice(start..);
     match check(&head, &bytes, manners) {
         Ok(text) => Ok(Sent {
@@ -57,8 +56,8 @@ pub(super) fn read(frame: &Bytes, manners: &ChatManners) -> Result<Sent, Wrong> 
 
 /// The client's own name for a frame that is not read otherwise.
 pub(super) fn reference(frame: &Bytes, manners: &ChatManners) -> Option<ClientRef> {
-    let (object, _) = split(frame, manners.max_head_bytes)?;
-    reference_in(&object).ok().flatten()
+    let (keys, _) = split(frame, manners.max_head_bytes)?;
+    reference_in(&keys).ok().flatten()
 }
 
 fn check(head: &Head, bytes: &Bytes, manners: &ChatManners) -> Result<Text, Wrong> {
@@ -101,30 +100,33 @@ fn bad(key: &str, reference: Option<ClientRef>) -> Wrong {
 }
 
 /// The object, and where the file begins.
-fn split(frame: &[u8], most: usize) -> Option<(Map<String, Value>, usize)> {
+fn split(frame: &[u8], most: usize) -> Option<(Keys, usize)> {
     let behind = frame.strip_prefix(b"!")?;
     let window = &behind[..behind.len().min(most)];
-    let mut values = serde_json::Deserializer::from_slice(window).into_iter::<Value>();
-    let Some(Ok(Value::Object(object))) = values.next() else { return None };
+    let mut values = serde_json::Deserializer::from_slice(window).into_iter::<Keys>();
+    let keys = values.next()?.ok()?;
     let end = 1 + values.byte_offset();
     let blank = frame[end..].iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
     let mark = end + blank;
-    (frame.get(mark) == Some(&b'#')).then_some((object, mark + 1))
+    (frame.get(mark) == Some(&b'#')).then_some((keys, mark + 1))
 }
 
 impl Head {
     /// The keys, or the first that is of the wrong type.
-    fn read(mut object: Map<String, Value>) -> Result<Self, &'static str> {
-        let reference = reference_in(&object).map_err(|()| "client_ref")?;
-        let mut text = |key: &'static str| match object.remove(key) {
-            None => Ok(String::new()),
-            Some(Value::String(text)) => Ok(text),
-            Some(_) => Err(key),
+    fn read(keys: &Keys) -> Result<Self, &'static str> {
+        let reference = reference_in(keys).map_err(|()| "client_ref")?;
+        let text = |key: &'static str| {
+            if keys.contains_key(key) {
+                codec::read(keys, key).ok_or(key)
+            } else {
+                Ok(String::new())
+            }
         };
         let (name, mime, words) = (text("name")?, text("type")?, text("text")?);
-        let size = match object.get("size") {
-            None => None,
-            Some(size) => Some(size.as_u64().ok_or("size")?),
+        let size = if keys.contains_key("size") {
+            Some(codec::read(keys, "size").ok_or("size")?)
+        } else {
+            None
         };
         Ok(Self { name, size, mime, text: words, reference })
     }

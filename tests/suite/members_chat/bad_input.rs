@@ -19,6 +19,7 @@ async fn every_text_frame_has_its_meaning_or_its_error() {
     let (mut a, mut b) = (town.chat(&ann, &bob).await, town.chat(&bob, &ann).await);
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let deep_object = format!("{}1{}", r#"{"a":"#.repeat(8_000), "}".repeat(8_000));
+    let nested = format!("{}1{}", "[".repeat(1000), "]".repeat(1000));
     let ok = |words: &str| Ok(words.to_owned());
     let table: Vec<(String, Result<String, Value>)> = vec![
         ("hey".into(), ok("hey")),
@@ -40,7 +41,12 @@ async fn every_text_frame_has_its_meaning_or_its_error() {
         ("ü".repeat(8192), Ok("ü".repeat(8192))),
         ("x".repeat(8193), Err(error("text_too_long"))),
         (deep, Err(error("text_too_long"))),
-        (deep_object, Err(error("text_too_long"))),
+        (deep_object, Err(error("bad_format"))),
+        (
+            format!(r#"{{"type":"text","text":"deep","x":{nested},"n":1e999,"s":"\ud800"}}"#),
+            ok("deep"),
+        ),
+        (r#"{"type":"text","text":"\ud800"}"#.into(), Err(error("bad_format"))),
         (String::new(), Err(error("empty_message"))),
         (" \t\r\n\u{a0}".into(), Err(error("empty_message"))),
         ("\0\0".into(), Err(error("empty_message"))),

@@ -10,7 +10,9 @@ async fn a_parser_decides_where_the_head_ends() {
     let town = Town::open().await;
     let (ann, bob) = (town.member("ann").await, town.member("bob").await);
     let (mut a, mut b) = (town.chat(&ann, &bob).await, town.chat(&bob, &ann).await);
-    let table: [(&str, &[u8], &str); 11] = [
+    let deep =
+        format!(r#"{{"text":"deep","x":{}1{},"n":1e999}}"#, "[".repeat(999), "]".repeat(999));
+    let table: [(&str, &[u8], &str); 13] = [
         (
             r#"{"name": "cat #1.png", "size": 11, "type": "image/png", "text": "look"}"#,
             b"hello world",
@@ -26,6 +28,8 @@ async fn a_parser_decides_where_the_head_ends() {
         (" {\"text\":\"a\"} \t\r\n", b"#!", "a"),
         (r#"{"text":"","unknown":[{"deep":{}}]}"#, b"x", ""),
         (r#"{"text":"a","text":"b"}"#, b"x", "b"),
+        (r#"{"text":"a","unknown":"\ud800#"}"#, b"x", "a"),
+        (&deep, b"x", "deep"),
     ];
     for (head, bytes, words) in table {
         a.send_bytes(file(head, bytes)).await;
