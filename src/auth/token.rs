@@ -20,6 +20,9 @@ struct Claims {
     sub: i64,
     kind: Kind,
     login: i64,
+    /// The same for those who look for it under its usual name: a login has one token.
+    #[serde(default)]
+    jti: String,
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -112,7 +115,8 @@ impl Tokens {
             Principal::Device(id) => (Kind::Device, id.get()),
         };
         let (exp, iat) = (expires.secs(), self.clock.now().secs());
-        let claims = Claims { exp, iat, sub, kind, login: login.get() };
+        let (login, jti) = (login.get(), login.to_string());
+        let claims = Claims { exp, iat, sub, kind, login, jti };
         encode(&Header::new(Algorithm::HS256), &claims, &self.signing)
             .expect("numbers and words always serialize")
     }
@@ -183,7 +187,8 @@ mod tests {
     fn a_token_looks_as_clients_expect() {
         let token = fresh(&tokens("secret", &noon()), ANN);
         assert_eq!(part(&token, 0), r#"{"typ":"JWT","alg":"HS256"}"#);
-        let claims = r#"{"exp":1700086400,"iat":1700000000,"sub":7,"kind":"user","login":3}"#;
+        let claims =
+            r#"{"exp":1700086400,"iat":1700000000,"sub":7,"kind":"user","login":3,"jti":"3"}"#;
         assert_eq!(part(&token, 1), claims);
     }
 

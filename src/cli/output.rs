@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use serde_json::{Value, json};
 
 use crate::domain::{Access, Conversation, Timestamp, User};
+use crate::wire::members_chat::date;
 
 /// Prints an object; a reader that has gone away is an error like any other.
 pub(super) fn print(value: &Value) -> io::Result<()> {
@@ -50,7 +51,9 @@ pub(super) fn room(room: &Conversation) -> Value {
 
 /// RFC 3339 in UTC.
 pub(super) fn moment(time: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(time.micros()).unwrap_or_default().to_string()
+    let exact = jiff::Timestamp::from_microsecond(time.micros());
+    // The calendar's last day, which is how some write "for ever".
+    exact.map_or_else(|_| format!("{}Z", date(time)), |time| time.to_string())
 }
 
 /// The day alone.

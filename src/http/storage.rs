@@ -20,6 +20,8 @@ use crate::service::{Caller, NoSmile, Opened, Picture, PricedSmile};
 
 /// How many bytes the other parts and the boundaries of a body may take.
 const ENVELOPE: usize = 64 * 1024;
+/// Characters of a name of a file, hyphens included; in other forms it is malformed.
+const UUID: usize = 36;
 /// Bytes of a price.
 const PRICE: usize = 32;
 
@@ -47,7 +49,8 @@ async fn send(State(web): State<Web>, request: Request) -> Result<Response, Comp
     } else {
         None
     };
-    let uuid = find("uuid").and_then(|uuid| Uuid::try_parse(uuid.trim()).ok());
+    let uuid = find("uuid").map(|uuid| uuid.trim()).filter(|uuid| uuid.len() == UUID);
+    let uuid = uuid.and_then(|uuid| Uuid::try_parse(uuid).ok());
     let uuid = uuid.ok_or_else(|| Complaint::invalid("uuid is missing or malformed"))?;
     let opened = web.services().open_stored(caller.as_ref(), FileId::new(uuid)).await;
     let Opened { media, file, size } = opened.map_err(|refusal| {

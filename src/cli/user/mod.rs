@@ -136,5 +136,6 @@ fn birthday(text: &str) -> Result<Timestamp, String> {
 }
 
 fn date(text: &str) -> Result<Timestamp, String> {
-    read_date(text).ok_or_else(|| "not a date; write it as 2030-12-31".to_owned())
+    let found = crate::wire::members_chat::read_date(text).or_else(|| read_date(text));
+    found.ok_or_else(|| "not a date; write it as 2030-12-31".to_owned())
 }

@@ -151,6 +151,9 @@ async fn superusers_change_members() {
     let told = (&answer.body["balance"], &answer.body["is_employee"], &answer.body["is_premium"]);
     assert_eq!(told, (&json!(25), &json!(true), &json!(true)));
     assert_eq!(answer.body["premium_until"], "2100-01-05T10:00:00.000000");
+    let for_ever = json!({ "premium_until": "9999-12-31T23:59:59.999999" });
+    let answer = ask(&house, "PATCH", &path, &root, for_ever.clone()).await;
+    assert_eq!(answer.body["premium_until"], for_ever["premium_until"]);
     let change = json!({ "balance_delta": -5, "is_employee": false, "premium_until": null });
     let answer = ask(&house, "PATCH", &format!("{path}/"), &root, change).await;
     assert_eq!(
@@ -273,6 +276,8 @@ async fn storage_answers_as_its_page_says() {
         ("", 422, "validation_error"),
         ("?uuid=", 422, "validation_error"),
         ("?uuid=x", 422, "validation_error"),
+        ("?uuid=9be4aa0cc8204edcb86e7fe5fdbc49b6", 422, "validation_error"),
+        ("?uuid=%7B9be4aa0c-c820-4edc-b86e-7fe5fdbc49b6%7D", 422, "validation_error"),
         ("?uuid=9be4aa0c-c820-4edc-b86e-7fe5fdbc49b6", 404, "file_not_found"),
     ] {
         let answer = ask(&house, "GET", &format!("/storage{query}"), "", Value::Null).await;
