@@ -211,7 +211,9 @@ impl Hub {
                 from = Bound::Excluded(*last);
                 for (id, listener) in stride {
                     if topics.len() == 1 || served.insert(id) {
-                        deliveries.iter().for_each(|delivery| listener.offer(delivery));
+                        for delivery in deliveries {
+                            listener.offer(delivery);
+                        }
                     }
                 }
                 // A healthy reader's buffer overflows if nobody lets its writer run.
