@@ -1,74 +1,44 @@
-//! The relay inside the process: a map from port to allocation. Nothing sent to it leaves the
-//! server, so no port is opened and nobody's network can be reached through it.
+//! Relayed addresses inside the process: names for allocations, and nothing behind them. No
+//! port is opened and nobody's network can be reached through them; what is sent to one goes
+//! from seat to seat.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use turn::relay::RelayAddressGenerator;
 use webrtc_util::{Conn, Error};
 
-use super::traffic::{self, Allowance};
-use super::unsupported;
+use super::{traffic, unsupported};
 
 /// Relayed addresses. Of the ranges for documentation: nobody has them, and nobody is reached
 /// by who takes them for more than names.
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 113));
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x113));
-/// Datagrams that may wait for one allocation.
-const WAITING: usize = 512;
 const FIRST_PORT: u16 = 1024;
+/// How many ports are tried.
+const TRIES: usize = 100;
 
-type Letter = (Bytes, SocketAddr);
-
-/// All relayed ports of the process.
+/// Relayed ports that are taken, of all listeners.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Exchange {
-    ports: Arc<Mutex<HashMap<u16, mpsc::Sender<Letter>>>>,
-}
-
-/// Makes relays for one listener.
-#[derive(Clone, Debug)]
-pub(super) struct InternalRelays {
-    pub(super) exchange: Exchange,
-    /// Bytes a second of one allocation.
-    pub(super) bandwidth: NonZeroU32,
-}
+pub(super) struct InternalRelays(Arc<Mutex<HashSet<u16>>>);
 
 /// One allocation's relayed address.
 struct InternalRelay {
-    exchange: Exchange,
+    relays: InternalRelays,
     address: SocketAddr,
-    letters: AsyncMutex<mpsc::Receiver<Letter>>,
-    allowance: Allowance,
 }
 
-impl Exchange {
-    fn take_port(&self, wanted: u16) -> Option<(u16, mpsc::Receiver<Letter>)> {
-        let mut ports = self.ports.lock();
-        let port = match wanted {
-            0 => (0..100)
-                .map(|_| rand::random_range(FIRST_PORT..=u16::MAX))
-                .find(|port| !ports.contains_key(port))?,
-            wanted if ports.contains_key(&wanted) => return None,
-            wanted => wanted,
-        };
-        let (sender, letters) = mpsc::channel(WAITING);
-        ports.insert(port, sender);
-        Some((port, letters))
-    }
-
-    fn deliver(&self, letter: &[u8], from: SocketAddr, to: SocketAddr) -> Result<(), &'static str> {
-        if to.ip() != V4 && to.ip() != V6 {
-            return Err("outside");
+impl InternalRelays {
+    fn take_port(&self, wanted: u16) -> Option<u16> {
+        let mut taken = self.0.lock();
+        if wanted != 0 {
+            return taken.insert(wanted).then_some(wanted);
         }
-        let target = self.ports.lock().get(&to.port()).cloned().ok_or("nobody")?;
-        target.try_send((Bytes::copy_from_slice(letter), from)).map_err(|_| "queue")
+        let mut tries = (0..TRIES).map(|_| rand::random_range(FIRST_PORT..=u16::MAX));
+        tries.find(|port| taken.insert(*port))
     }
 }
 
@@ -83,22 +53,15 @@ impl RelayAddressGenerator for InternalRelays {
         use_ipv4: bool,
         requested_port: u16,
     ) -> Result<(Arc<dyn Conn + Send + Sync>, SocketAddr), turn::Error> {
-        let (port, letters) =
-            self.exchange.take_port(requested_port).ok_or(turn::Error::ErrMaxRetriesExceeded)?;
+        let port = self.take_port(requested_port).ok_or(turn::Error::ErrMaxRetriesExceeded)?;
         let address = SocketAddr::new(if use_ipv4 { V4 } else { V6 }, port);
-        let relay = InternalRelay {
-            exchange: self.exchange.clone(),
-            address,
-            letters: AsyncMutex::new(letters),
-            allowance: Allowance::new(self.bandwidth),
-        };
-        Ok((Arc::new(relay), address))
+        Ok((Arc::new(InternalRelay { relays: self.clone(), address }), address))
     }
 }
 
 impl Drop for InternalRelay {
     fn drop(&mut self) {
-        self.exchange.ports.lock().remove(&self.address.port());
+        self.relays.0.lock().remove(&self.address.port());
     }
 }
 
@@ -112,35 +75,17 @@ impl Conn for InternalRelay {
         Err(unsupported())
     }
 
-    async fn recv_from(&self, buf: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
-        loop {
-            // Ours is the only receiver, and the map holds its sender as long as we live.
-            let Some((letter, from)) = self.letters.lock().await.recv().await else {
-                return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-            };
-            if letter.len() <= buf.len() && self.allowance.take(letter.len()) {
-                buf[..letter.len()].copy_from_slice(&letter);
-                traffic::count("to_client", letter.len());
-                return Ok((letter.len(), from));
-            }
-            traffic::drop("bandwidth");
-        }
+    /// Nothing comes in from outside; the library waits here until the allocation ends.
+    async fn recv_from(&self, _: &mut [u8]) -> Result<(usize, SocketAddr), Error> {
+        std::future::pending().await
     }
 
     async fn send(&self, _: &[u8]) -> Result<usize, Error> {
         Err(unsupported())
     }
 
-    /// Never waits: what has no room, no right or no receiver is dropped, as a network does.
-    async fn send_to(&self, letter: &[u8], target: SocketAddr) -> Result<usize, Error> {
-        if !self.allowance.take(letter.len()) {
-            traffic::drop("bandwidth");
-            return Ok(letter.len());
-        }
-        match self.exchange.deliver(letter, self.address, target) {
-            Ok(()) => traffic::count("to_peer", letter.len()),
-            Err(reason) => traffic::drop(reason),
-        }
+    async fn send_to(&self, letter: &[u8], _: SocketAddr) -> Result<usize, Error> {
+        traffic::drop("nobody");
         Ok(letter.len())
     }
 

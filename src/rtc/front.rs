@@ -6,9 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use stun::agent::TransactionId;
-use stun::attributes::{
-    ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME, ATTR_XOR_PEER_ADDRESS, AttrType,
-};
+use stun::attributes::{ATTR_DATA, ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
 use stun::error_code::{
     CODE_ALLOC_MISMATCH, CODE_ALLOC_QUOTA_REACHED, CODE_BAD_REQUEST, CODE_FORBIDDEN,
     CODE_INSUFFICIENT_CAPACITY, CODE_STALE_NONCE, CODE_UNAUTHORIZED, CODE_WRONG_CREDENTIALS,
@@ -18,14 +16,14 @@ use stun::integrity::MessageIntegrity;
 use stun::message::{
     CLASS_ERROR_RESPONSE, CLASS_INDICATION, CLASS_REQUEST, METHOD_ALLOCATE, METHOD_BINDING,
     METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND, Message,
-    MessageType, Setter,
+    MessageType,
 };
-use stun::textattrs::{Nonce, Realm, TextAttribute};
-use stun::xoraddr::XorMappedAddress;
+use stun::textattrs::{Nonce, Realm};
 use turn::auth::generate_auth_key;
 
 use super::credentials::{Claim, RelayCredentials};
 use super::ledger::{Exceeded, Ledger, Place};
+use super::messages::{answer, peers, refusal, text};
 use super::nonce::Nonces;
 use super::strangers::Strangers;
 use crate::domain::Timestamp;
@@ -46,9 +44,14 @@ pub(super) enum Verdict {
     Allocate {
         claim: Claim,
         nonce: String,
+        transaction: TransactionId,
         /// What is answered if it may not.
         refusal: Vec<u8>,
     },
+    /// It asks once more for what it was given, or is about to be.
+    Repeated { request: Box<Message>, key: MessageIntegrity },
+    /// This goes to a peer.
+    Carry { peer: SocketAddr, data: Vec<u8> },
     /// It is answered so.
     Answer(ErrorCode, Vec<u8>),
     /// Nothing, for this reason.
@@ -56,17 +59,22 @@ pub(super) enum Verdict {
 }
 
 /// Judges datagrams.
-#[derive(Debug)]
 pub(super) struct Front {
     credentials: RelayCredentials,
     nonces: Nonces,
     strangers: Strangers,
-    /// Whether this address may be talked to.
-    may_reach: fn(IpAddr) -> bool,
+    may_reach: MayReach,
 }
 
+/// Whether an address may be talked to.
+type MayReach = Box<dyn Fn(SocketAddr) -> bool + Send + Sync>;
+
 impl Front {
-    pub(super) fn new(credentials: RelayCredentials, may_reach: fn(IpAddr) -> bool) -> Self {
+    pub(super) fn new(
+        credentials: RelayCredentials,
+        may_reach: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let may_reach = Box::new(may_reach);
         Self { credentials, nonces: Nonces::new(), strangers: Strangers::new(), may_reach }
     }
 
@@ -75,7 +83,7 @@ impl Front {
         generate_auth_key(username, REALM, &self.credentials.password(username))
     }
 
-    /// What becomes of a datagram from `source`.
+    /// What becomes of a message that is no frame of a channel.
     pub(super) fn judge(
         &self,
         datagram: &[u8],
@@ -84,19 +92,21 @@ impl Front {
         now: Timestamp,
     ) -> Verdict {
         let pass = || Verdict::Pass { nonce: None, peers: Vec::new() };
-        let holds = || ledger.holder(place).is_some();
-        match datagram.first() {
-            Some(0x40..=0x7f) if holds() => return pass(),
-            Some(0..=3) => {}
-            _ => return Verdict::Drop("noise"),
+        if datagram.first().is_none_or(|first| *first > 3) {
+            return Verdict::Drop("noise");
         }
         let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
         if message.decode().is_err() {
             return Verdict::Drop("noise");
         }
         let MessageType { method, class } = message.typ;
-        if class == CLASS_INDICATION && method == METHOD_SEND && holds() {
-            return pass();
+        if class == CLASS_INDICATION && method == METHOD_SEND && ledger.holder(place).is_some() {
+            let peer = peers(&message).and_then(|peers| peers.first().copied());
+            let data = message.get(ATTR_DATA).ok();
+            return match (peer, data) {
+                (Some(peer), Some(data)) => Verdict::Carry { peer, data },
+                _ => Verdict::Drop("noise"),
+            };
         }
         if class != CLASS_REQUEST {
             return Verdict::Drop("unexpected");
@@ -147,16 +157,20 @@ impl Front {
         };
         let holder = ledger.holder(place);
         if message.typ.method == METHOD_ALLOCATE {
+            if holder == Some(claim.principal) && ledger.is_made_by(place, message.transaction_id) {
+                return Verdict::Repeated { request: Box::new(message.clone()), key };
+            }
             // A call must not die at its credential's end, so only here the clock counts.
             if claim.expires <= now {
                 return challenge(CODE_UNAUTHORIZED);
             }
-            return match holder {
-                Some(_) => refuse(CODE_ALLOC_MISMATCH),
-                None => match self.challenge(message, CODE_UNAUTHORIZED, source, now) {
-                    Verdict::Answer(_, refusal) => Verdict::Allocate { claim, nonce, refusal },
-                    other => other,
-                },
+            let transaction = message.transaction_id;
+            return match (holder, challenge(CODE_UNAUTHORIZED)) {
+                (Some(_), _) => refuse(CODE_ALLOC_MISMATCH),
+                (None, Verdict::Answer(_, refusal)) => {
+                    Verdict::Allocate { claim, nonce, transaction, refusal }
+                }
+                (None, other) => other,
             };
         }
         match holder {
@@ -168,7 +182,7 @@ impl Front {
             return Verdict::Pass { nonce: Some(nonce), peers: Vec::new() };
         }
         let Some(peers) = peers(message) else { return refuse(CODE_BAD_REQUEST) };
-        if !peers.iter().all(|peer| (self.may_reach)(peer.ip())) {
+        if !peers.iter().all(|peer| (self.may_reach)(*peer)) {
             return refuse(CODE_FORBIDDEN);
         }
         if !ledger.add_peers(place, &peers) {
@@ -203,6 +217,7 @@ impl Front {
             let nonce = self.nonces.make(source, now);
             answer(
                 message,
+                CLASS_ERROR_RESPONSE,
                 vec![
                     Box::new(ErrorCodeAttribute { code, reason: Vec::new() }),
                     Box::new(Nonce::new(ATTR_NONCE, nonce)),
@@ -222,55 +237,5 @@ impl Front {
             return Verdict::Drop("pace");
         }
         make().map_or(Verdict::Drop("unanswerable"), |bytes| Verdict::Answer(code, bytes))
-    }
-}
-
-fn text(message: &Message, attribute: AttrType) -> Option<String> {
-    TextAttribute::get_from_as(message, attribute).ok().map(|found| found.text)
-}
-
-/// All addresses that a request names; the library's own reader sees the first alone.
-fn peers(message: &Message) -> Option<Vec<SocketAddr>> {
-    let named = message.attributes.0.iter().filter(|one| one.typ == ATTR_XOR_PEER_ADDRESS);
-    let peers: Option<Vec<_>> = named
-        .map(|attribute| {
-            let mut alone = Message { transaction_id: message.transaction_id, ..Message::new() };
-            alone.add(ATTR_XOR_PEER_ADDRESS, &attribute.value);
-            let mut peer = XorMappedAddress::default();
-            peer.get_from_as(&alone, ATTR_XOR_PEER_ADDRESS).ok()?;
-            Some(SocketAddr::new(peer.ip, peer.port))
-        })
-        .collect();
-    peers.filter(|peers| !peers.is_empty())
-}
-
-fn refusal(message: &Message, code: ErrorCode, key: Option<&MessageIntegrity>) -> Option<Vec<u8>> {
-    let mut attributes: Vec<Box<dyn Setter>> =
-        vec![Box::new(ErrorCodeAttribute { code, reason: Vec::new() })];
-    if let Some(key) = key {
-        attributes.push(Box::new(MessageIntegrity(key.0.clone())));
-    }
-    answer(message, attributes)
-}
-
-fn answer(to: &Message, attributes: Vec<Box<dyn Setter>>) -> Option<Vec<u8>> {
-    let mut setters: Vec<Box<dyn Setter>> = vec![
-        Box::new(MessageType::new(to.typ.method, CLASS_ERROR_RESPONSE)),
-        Box::new(TransactionIdOf(to.transaction_id)),
-    ];
-    setters.extend(attributes);
-    let mut message = Message::new();
-    message.build(&setters).ok()?;
-    Some(message.raw)
-}
-
-/// Sets the transaction that a message belongs to.
-struct TransactionIdOf(TransactionId);
-
-impl Setter for TransactionIdOf {
-    fn add_to(&self, message: &mut Message) -> Result<(), stun::Error> {
-        message.transaction_id = self.0;
-        message.write_transaction_id();
-        Ok(())
     }
 }

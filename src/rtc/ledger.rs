@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use parking_lot::Mutex;
+use stun::agent::TransactionId;
 
 use super::credentials::Claim;
 use crate::domain::Principal;
@@ -33,6 +34,8 @@ pub(super) enum Exceeded {
 #[derive(Debug)]
 struct Held {
     claim: Claim,
+    /// Of the request that it was made by.
+    transaction: TransactionId,
     peers: HashSet<IpAddr>,
 }
 
@@ -53,8 +56,19 @@ impl Ledger {
         self.held.lock().get(&place).map(|held| held.claim.principal)
     }
 
+    /// Whether an allocation was made, or is being made, by this very request: networks repeat
+    /// datagrams, and clients do when they wait too long.
+    pub(super) fn is_made_by(&self, place: Place, transaction: TransactionId) -> bool {
+        self.held.lock().get(&place).is_some_and(|held| held.transaction == transaction)
+    }
+
     /// Enters an allocation that is about to be made, if another one is allowed.
-    pub(super) fn enter(&self, place: Place, claim: Claim) -> Result<(), Exceeded> {
+    pub(super) fn enter(
+        &self,
+        place: Place,
+        claim: Claim,
+        transaction: TransactionId,
+    ) -> Result<(), Exceeded> {
         let mut held = self.held.lock();
         let own = held.values().filter(|held| held.claim.principal == claim.principal).count();
         if own >= self.bounds.per_account {
@@ -63,7 +77,7 @@ impl Ledger {
         if held.len() >= self.bounds.total {
             return Err(Exceeded::Total);
         }
-        held.insert(place, Held { claim, peers: HashSet::new() });
+        held.insert(place, Held { claim, transaction, peers: HashSet::new() });
         Ok(())
     }
 
@@ -116,15 +130,20 @@ mod tests {
     #[test]
     fn an_account_and_all_together_hold_so_many() {
         let ledger = Ledger::new(Bounds { per_account: 2, total: 3, peers: 2 });
-        assert_eq!(ledger.enter(place(1), claim(1)), Ok(()));
-        assert_eq!(ledger.enter(place(2), claim(1)), Ok(()));
-        assert_eq!(ledger.enter(place(3), claim(1)), Err(Exceeded::Account));
-        assert_eq!(ledger.enter(place(3), claim(2)), Ok(()));
-        assert_eq!(ledger.enter(place(4), claim(3)), Err(Exceeded::Total));
+        let enter = |place, claim| ledger.enter(place, claim, TransactionId::new());
+        assert_eq!(enter(place(1), claim(1)), Ok(()));
+        assert_eq!(enter(place(2), claim(1)), Ok(()));
+        assert_eq!(enter(place(3), claim(1)), Err(Exceeded::Account));
+        assert_eq!(enter(place(3), claim(2)), Ok(()));
+        assert_eq!(enter(place(4), claim(3)), Err(Exceeded::Total));
         assert!(ledger.strike(place(1)));
-        assert_eq!(ledger.enter(place(4), claim(1)), Ok(()));
+        assert_eq!(enter(place(4), claim(1)), Ok(()));
         assert_eq!(ledger.holder(place(3)), Some(claim(2).principal));
         assert_eq!(ledger.holder(place(1)), None);
+        let request = TransactionId::new();
+        assert!(ledger.strike(place(4)));
+        assert_eq!(ledger.enter(place(4), claim(1), request), Ok(()));
+        assert!(ledger.is_made_by(place(4), request) && !ledger.is_made_by(place(3), request));
         let peer = |n| SocketAddr::from(([10, 0, 0, n], 1));
         assert!(ledger.add_peers(place(2), &[peer(1), peer(2)]));
         assert!(ledger.add_peers(place(2), &[peer(2)]));

@@ -4,28 +4,35 @@
 //! one remembers every stranger for ever, has no quota and ends calls with their credentials.
 
 mod credentials;
+mod datagrams;
 mod exchange;
 mod front;
 mod introductions;
 mod ledger;
+mod limits;
+mod line;
+mod messages;
 mod nonce;
 mod probe;
 mod reach;
+mod seat;
 mod server;
 mod sockets;
 mod strangers;
+mod streams;
 mod tcp;
 #[cfg(test)]
 mod tests;
 mod traffic;
 mod udp;
+mod upkeep;
 
 pub use credentials::RelayCredentials;
 pub use introductions::Introductions;
+pub use limits::{RelayAccounts, RelayLimits, RelayUnavailable, RelayWay};
 pub use probe::{ProbeError, ProbeWay, find_reflexive, find_relay, try_relay};
-pub use server::{
-    RelayAccounts, RelayLimits, RelayServer, RelayStreams, RelayUnavailable, RelayWay,
-};
+pub use server::RelayServer;
+pub use streams::RelayStreams;
 
 /// The answer to what the library's sockets can and it never asks of ours.
 fn unsupported() -> webrtc_util::Error {

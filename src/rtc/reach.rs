@@ -1,5 +1,6 @@
 //! Whom a relay with sockets of its own may talk to: never this machine, never its networks.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -37,10 +38,26 @@ const CLOSED: [IpNet; 20] = [
     v6(0xff00, 0, 8),
 ];
 
-/// Whether an address may be talked to from a relay's socket.
-pub(super) fn is_open(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    !CLOSED.iter().any(|network| network.contains(&address))
+/// What is closed to relays with sockets of their own.
+#[derive(Debug)]
+pub(super) struct Reach {
+    /// Addresses of this machine, and those by which it is known outside.
+    own: HashSet<IpAddr>,
+}
+
+impl Reach {
+    /// Closes the addresses of this machine's interfaces, and these.
+    pub(super) fn around(own: impl IntoIterator<Item = IpAddr>) -> Self {
+        let interfaces = webrtc_util::ifaces::ifaces().unwrap_or_default();
+        let interfaces = interfaces.into_iter().filter_map(|one| one.addr).map(|one| one.ip());
+        Self { own: own.into_iter().chain(interfaces).map(|one| one.to_canonical()).collect() }
+    }
+
+    /// Whether an address may be talked to from a relay's socket.
+    pub(super) fn is_open(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        !self.own.contains(&address) && !CLOSED.iter().any(|network| network.contains(&address))
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +66,7 @@ mod tests {
 
     #[test]
     fn the_operators_own_networks_are_closed() {
+        let reach = Reach::around(["8.8.4.4".parse().unwrap()]);
         let closed = [
             "0.0.0.0",
             "127.0.0.1",
@@ -68,12 +86,14 @@ mod tests {
             "fd00::1",
             "ff02::1",
             "64:ff9b::7f00:1",
+            "8.8.4.4",
+            "::ffff:8.8.4.4",
         ];
         for address in closed {
-            assert!(!is_open(address.parse().unwrap()), "{address}");
+            assert!(!reach.is_open(address.parse().unwrap()), "{address}");
         }
         for address in ["8.8.8.8", "172.32.0.1", "2606:4700::1", "100.63.0.1"] {
-            assert!(is_open(address.parse().unwrap()), "{address}");
+            assert!(reach.is_open(address.parse().unwrap()), "{address}");
         }
     }
 }

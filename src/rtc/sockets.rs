@@ -1,7 +1,7 @@
 //! Relays with sockets of their own, for peers that do not use this server.
 //!
-//! What goes to another live allocation is handed over inside the process, so relayed ports
-//! need not be reachable from this machine itself; every other address of ours is closed.
+//! What goes to another allocation of ours does not come through here: every address of this
+//! machine is closed to these sockets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -16,8 +16,8 @@ use tokio::net::UdpSocket;
 use turn::relay::RelayAddressGenerator;
 use webrtc_util::{Conn, Error};
 
-use super::reach;
-use super::traffic::{self, Allowance};
+use super::reach::Reach;
+use super::traffic::{self, Allowance, Direction};
 use super::unsupported;
 
 /// Bytes the kernel keeps for one relay, each way.
@@ -34,33 +34,43 @@ pub(super) struct SocketRelays {
     pub(super) advertise: Option<IpAddr>,
     pub(super) ports: RangeInclusive<u16>,
     pub(super) bandwidth: NonZeroU32,
+    pub(super) reach: Arc<Reach>,
     pub(super) live: Live,
 }
 
-/// Allocations that live, by what clients are told.
+/// Relays that live, by what clients are told.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Live(Arc<Mutex<HashMap<SocketAddr, Weak<UdpSocket>>>>);
+pub(super) struct Live(Arc<Mutex<HashMap<SocketAddr, Weak<SocketRelay>>>>);
 
 impl Live {
-    fn find(&self, address: SocketAddr) -> Option<SocketAddr> {
-        let socket = self.0.lock().get(&address)?.upgrade()?;
-        socket.local_addr().ok()
-    }
-
-    fn knows_source(&self, address: SocketAddr) -> Option<SocketAddr> {
-        let live = self.0.lock();
-        let found = live.iter().find(|(_, socket)| {
-            socket.upgrade().and_then(|socket| socket.local_addr().ok()) == Some(address)
-        });
-        found.map(|(told, _)| *told)
+    pub(super) fn find(&self, relayed: SocketAddr) -> Option<Arc<SocketRelay>> {
+        self.0.lock().get(&relayed)?.upgrade()
     }
 }
 
-struct SocketRelay {
-    socket: Arc<UdpSocket>,
+/// One allocation's socket.
+#[derive(Debug)]
+pub(super) struct SocketRelay {
+    socket: UdpSocket,
     told: SocketAddr,
-    allowance: Allowance,
+    pub(super) allowance: Arc<Allowance>,
+    reach: Arc<Reach>,
     live: Live,
+}
+
+impl SocketRelay {
+    /// Sends to who has no allocation here. Never waits: it runs in the listener's own loop.
+    pub(super) fn send_out(&self, letter: &[u8], target: SocketAddr) {
+        if !self.reach.is_open(target.ip()) {
+            traffic::drop("closed");
+        } else if !self.allowance.take(letter.len()) {
+            traffic::drop("bandwidth");
+        } else if self.socket.try_send_to(letter, target).is_ok() {
+            traffic::count(Direction::ToPeer, letter.len());
+        } else {
+            traffic::drop("unsent");
+        }
+    }
 }
 
 impl Drop for SocketRelay {
@@ -105,11 +115,13 @@ impl RelayAddressGenerator for SocketRelays {
         let _ = kernel.set_send_buffer_size(KERNEL_BUFFER);
         let bound = socket.local_addr().map_err(|_| turn::Error::ErrNoAvailableConns)?;
         let told = SocketAddr::new(self.advertise.unwrap_or(bound.ip()), bound.port());
-        let socket = Arc::new(socket);
-        self.live.0.lock().insert(told, Arc::downgrade(&socket));
-        let allowance = Allowance::new(self.bandwidth);
-        let live = self.live.clone();
-        Ok((Arc::new(SocketRelay { socket, told, allowance, live }), told))
+        // Until the runtime has seen it writable once, every attempt to send would fail.
+        socket.writable().await.map_err(|_| turn::Error::ErrNoAvailableConns)?;
+        let allowance = Arc::new(Allowance::new(self.bandwidth));
+        let (reach, live) = (Arc::clone(&self.reach), self.live.clone());
+        let relay = Arc::new(SocketRelay { socket, told, allowance, reach, live });
+        self.live.0.lock().insert(told, Arc::downgrade(&relay));
+        Ok((relay, told))
     }
 }
 
@@ -127,8 +139,7 @@ impl Conn for SocketRelay {
         loop {
             // An error is a peer's that is not there; the first one told would end the allocation.
             let Ok((len, from)) = self.socket.recv_from(buf).await else { continue };
-            let known = self.live.knows_source(from);
-            if known.is_none() && !reach::is_open(from.ip()) {
+            if !self.reach.is_open(from.ip()) {
                 traffic::drop("closed");
                 continue;
             }
@@ -136,8 +147,8 @@ impl Conn for SocketRelay {
                 traffic::drop("bandwidth");
                 continue;
             }
-            traffic::count("to_client", len);
-            return Ok((len, known.unwrap_or(from)));
+            traffic::count(Direction::ToClient, len);
+            return Ok((len, from));
         }
     }
 
@@ -145,23 +156,8 @@ impl Conn for SocketRelay {
         Err(unsupported())
     }
 
-    /// Never waits: it runs in the listener's own loop.
     async fn send_to(&self, letter: &[u8], target: SocketAddr) -> Result<usize, Error> {
-        let target = match self.live.find(target) {
-            Some(own) => own,
-            None if reach::is_open(target.ip()) => target,
-            None => {
-                traffic::drop("closed");
-                return Ok(letter.len());
-            }
-        };
-        if !self.allowance.take(letter.len()) {
-            traffic::drop("bandwidth");
-        } else if self.socket.try_send_to(letter, target).is_ok() {
-            traffic::count("to_peer", letter.len());
-        } else {
-            traffic::drop("unsent");
-        }
+        self.send_out(letter, target);
         Ok(letter.len())
     }
 

@@ -114,8 +114,10 @@ fn next_frame(bytes: &mut BytesMut) -> Result<Option<Vec<u8>>, Nonsense> {
 /// Writes what waits, as much as there is at a time.
 async fn write<S: AsyncWrite>(mut stream: WriteHalf<S>, mut waiting: mpsc::Receiver<Bytes>) {
     let mut frames = Vec::new();
+    let mut together = Vec::new();
     while waiting.recv_many(&mut frames, 64).await > 0 {
-        let together: Vec<u8> = frames.drain(..).flatten().collect();
+        together.clear();
+        frames.drain(..).for_each(|frame| together.extend_from_slice(&frame));
         match timeout(STUCK, stream.write_all(&together)).await {
             Ok(Ok(())) => {}
             _ => return,
@@ -143,10 +145,11 @@ impl Conn for TcpLine {
 
     /// Never waits: what a slow client does not take is dropped, as a network does.
     async fn send_to(&self, frame: &[u8], target: SocketAddr) -> Result<usize, Error> {
-        let mut padded = frame.to_vec();
-        if frame.first().is_some_and(|first| first & 0xc0 == 0x40) {
-            padded.resize(frame.len().next_multiple_of(4), 0);
-        }
+        let is_channel_data = frame.first().is_some_and(|first| first & 0xc0 == 0x40);
+        let len = if is_channel_data { frame.len().next_multiple_of(4) } else { frame.len() };
+        let mut padded = Vec::with_capacity(len);
+        padded.extend_from_slice(frame);
+        padded.resize(len, 0);
         let stream = self.streams.lock().get(&target).cloned();
         match stream.map(|stream| stream.try_send(padded.into())) {
             Some(Ok(())) => {}

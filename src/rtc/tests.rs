@@ -30,9 +30,12 @@ use turn::proto::peeraddr::PeerAddress;
 use turn::proto::relayaddr::RelayedAddress;
 use turn::proto::reqtrans::RequestedTransport;
 use webrtc_util::Conn;
+use webrtc_util::vnet::net::Net;
 
 use super::*;
 use crate::domain::{Principal, Timestamp, UserId};
+
+mod nat;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const REALM: &str = "klatsch";
@@ -62,6 +65,24 @@ impl RelayAccounts for People {
     }
 }
 
+/// A server that listens nowhere yet, for Ann and Bob.
+fn start(
+    set: impl FnOnce(&mut RelayLimits),
+    way: RelayWay,
+) -> (RelayServer, Arc<People>, RelayCredentials) {
+    let people = Arc::new(People::default());
+    *people.now.lock() = 1_000_000;
+    people.since.lock().insert(ANN, Timestamp::from_secs(0));
+    people.since.lock().insert(BOB, Timestamp::from_secs(0));
+    let credentials = RelayCredentials::new("north", 86_400);
+    let bandwidth = NonZeroU32::new(100_000_000).unwrap();
+    let mut limits = RelayLimits { per_account: 64, total: 1000, peers: 64, bandwidth };
+    set(&mut limits);
+    let accounts = Arc::clone(&people) as Arc<dyn RelayAccounts>;
+    let server = RelayServer::start(credentials.clone(), way, limits, accounts);
+    (server, people, credentials)
+}
+
 struct Relay {
     address: SocketAddr,
     people: Arc<People>,
@@ -75,16 +96,7 @@ impl Relay {
     }
 
     async fn with(set: impl FnOnce(&mut RelayLimits), way: RelayWay) -> Self {
-        let people = Arc::new(People::default());
-        *people.now.lock() = 1_000_000;
-        people.since.lock().insert(ANN, Timestamp::from_secs(0));
-        people.since.lock().insert(BOB, Timestamp::from_secs(0));
-        let credentials = RelayCredentials::new("north", 86_400);
-        let bandwidth = NonZeroU32::new(100_000_000).unwrap();
-        let mut limits = RelayLimits { per_account: 64, total: 1000, peers: 64, bandwidth };
-        set(&mut limits);
-        let accounts = Arc::clone(&people) as Arc<dyn RelayAccounts>;
-        let server = RelayServer::start(credentials.clone(), way, limits, accounts);
+        let (server, people, credentials) = start(set, way);
         let stop = CancellationToken::new();
         let here = "127.0.0.1:0".parse().unwrap();
         let address = server.listen_udp(here, &stop).unwrap();
@@ -98,22 +110,8 @@ impl Relay {
 
     /// The library's own client, with an allocation.
     async fn client(&self, who: Principal) -> (Client, impl Conn + use<>) {
-        let (username, password) = self.credentials(who);
-        let config = ClientConfig {
-            stun_serv_addr: self.address.to_string(),
-            turn_serv_addr: self.address.to_string(),
-            username,
-            password,
-            realm: String::new(),
-            software: String::new(),
-            rto_in_ms: 0,
-            conn: Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap()),
-            vnet: None,
-        };
-        let client = Client::new(config).await.unwrap();
-        client.listen().await.unwrap();
-        let relay = client.allocate().await.unwrap();
-        (client, relay)
+        let conn = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        client_over(conn, None, self.address, self.credentials(who)).await
     }
 
     /// A client that writes each message itself.
@@ -121,12 +119,36 @@ impl Relay {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.connect(self.address).await.unwrap();
         let (username, password) = self.credentials(who);
-        Peer { socket, username, password, nonce: String::new() }
+        Peer { socket: Arc::new(socket), username, password, nonce: String::new() }
     }
 }
 
+/// The library's own client over this, with an allocation.
+async fn client_over(
+    conn: Arc<dyn Conn + Send + Sync>,
+    vnet: Option<Arc<Net>>,
+    server: SocketAddr,
+    (username, password): (String, String),
+) -> (Client, impl Conn + use<>) {
+    let config = ClientConfig {
+        stun_serv_addr: server.to_string(),
+        turn_serv_addr: server.to_string(),
+        username,
+        password,
+        realm: String::new(),
+        software: String::new(),
+        rto_in_ms: 0,
+        conn,
+        vnet,
+    };
+    let client = Client::new(config).await.unwrap();
+    client.listen().await.unwrap();
+    let relay = client.allocate().await.unwrap();
+    (client, relay)
+}
+
 struct Peer {
-    socket: UdpSocket,
+    socket: Arc<dyn Conn + Send + Sync>,
     username: String,
     password: String,
     nonce: String,
@@ -207,32 +229,79 @@ fn code(answer: &Message) -> u16 {
     error.code.0
 }
 
+/// Sends datagrams both ways between two relayed addresses; some may get lost.
+async fn talk(near: &impl Conn, far: &impl Conn, rounds: u8) {
+    let (here, there) = (near.local_addr().unwrap(), far.local_addr().unwrap());
+    for round in 0..rounds {
+        pass(near, far, (there, here), &[round; 50]).await;
+        pass(far, near, (here, there), &[round; 60]).await;
+    }
+}
+
+/// Sends a datagram, again where it is lost, until it is heard.
+async fn pass(
+    from: &impl Conn,
+    to: &impl Conn,
+    (target, source): (SocketAddr, SocketAddr),
+    said: &[u8],
+) {
+    let mut bytes = [0; 100];
+    let heard = async {
+        loop {
+            from.send_to(said, target).await.unwrap();
+            // The first ones of each side only permit the other's.
+            let heard = timeout(Duration::from_millis(200), to.recv_from(&mut bytes)).await;
+            if let Ok(heard) = heard
+                && let (len, from) = heard.unwrap()
+                && &bytes[..len] == said
+            {
+                return assert_eq!(from, source);
+            }
+        }
+    };
+    let permit = to.send_to(b"open", source);
+    permit.await.unwrap();
+    timeout(DEADLINE, heard).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_clients_talk_through_their_relayed_addresses() {
-    let relay = Relay::open().await;
-    let (ann, near) = relay.client(ANN).await;
-    let (bob, far) = relay.client(BOB).await;
-    let (here, there) = (near.local_addr().unwrap(), far.local_addr().unwrap());
-    // A datagram of one's own permits the other's.
-    far.send_to(b"open", here).await.unwrap();
-    let mut bytes = [0; 100];
-    for round in 0..20_u8 {
-        near.send_to(&[round; 50], there).await.unwrap();
-        let (len, from) = timeout(DEADLINE, far.recv_from(&mut bytes)).await.unwrap().unwrap();
-        assert_eq!((&bytes[..len], from), (&[round; 50][..], here));
-        far.send_to(&[round; 60], here).await.unwrap();
-        let received = async {
-            loop {
-                let (len, from) = near.recv_from(&mut bytes).await.unwrap();
-                if &bytes[..len] != b"open" {
-                    return (len, from);
-                }
-            }
-        };
-        assert_eq!(timeout(DEADLINE, received).await.unwrap(), (60, there));
+    let bind = "127.0.0.1".parse().unwrap();
+    let sockets = RelayWay::Sockets { bind, advertise: None, ports: 40_000..=60_000 };
+    for way in [RelayWay::Internal, sockets] {
+        let relay = Relay::with(|_| {}, way).await;
+        let (ann, near) = relay.client(ANN).await;
+        let (bob, far) = relay.client(BOB).await;
+        talk(&near, &far, 20).await;
+        ann.close().await.unwrap();
+        bob.close().await.unwrap();
     }
-    ann.close().await.unwrap();
-    bob.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_comes_twice_is_given_the_same_allocation() {
+    let relay = Relay::open().await;
+    let mut ann = relay.peer(ANN).await;
+    let wanted =
+        || -> Vec<Box<dyn Setter>> { vec![Box::new(RequestedTransport { protocol: PROTO_UDP })] };
+    assert_eq!(code(&ann.ask(METHOD_ALLOCATE, wanted()).await), 438);
+    let request = ann.request(METHOD_ALLOCATE, wanted());
+    let mut granted = Vec::new();
+    for _ in 0..3 {
+        ann.socket.send(&request).await.unwrap();
+        let answer = ann.read().await;
+        assert_eq!((code(&answer), ann.signs(&answer)), (0, true));
+        let mut relayed = RelayedAddress::default();
+        relayed.get_from(&answer).unwrap();
+        granted.push((relayed.ip, relayed.port));
+    }
+    granted.dedup();
+    assert_eq!(granted.len(), 1);
+    // Another request is none that comes twice.
+    assert_eq!(ann.allocate().await, 437);
+    // And what is given back can be had again at once.
+    assert_eq!(ann.refresh(0).await, 0);
+    assert_eq!(ann.allocate().await, 0);
 }
 
 #[tokio::test]
@@ -313,12 +382,7 @@ async fn refusals_after_the_credentials_were_shown_are_signed() {
     assert_eq!(relay.peer(BOB).await.allocate().await, 508);
     // What is given back can be held again.
     assert_eq!(bob.refresh(0).await, 0);
-    let again = async {
-        while relay.peer(BOB).await.allocate().await != 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(DEADLINE, again).await.unwrap();
+    assert_eq!(relay.peer(BOB).await.allocate().await, 0);
 }
 
 #[tokio::test]
@@ -398,13 +462,14 @@ async fn a_stream_carries_frames_and_its_allocation_ends_with_it() {
 #[tokio::test]
 async fn strangers_cost_no_memory_and_few_answers() {
     let relay = Relay::open().await;
-    let stranger = relay.peer(ANN).await;
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    stranger.connect(relay.address).await.unwrap();
     let mut bare = Message::new();
     let kind = MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST);
     bare.build(&[Box::new(TransactionId::new()), Box::new(kind)]).unwrap();
     let before = resident();
     for round in 0..500_000 {
-        let _ = stranger.socket.try_send(&bare.raw);
+        let _ = stranger.try_send(&bare.raw);
         if round % 1000 == 0 {
             tokio::task::yield_now().await;
         }

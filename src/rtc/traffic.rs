@@ -1,14 +1,32 @@
 //! Counts what is relayed, and bounds it.
 
 use std::num::NonZeroU32;
+use std::sync::LazyLock;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use metrics::counter;
+use metrics::{Counter, counter};
+
+/// Where a relayed datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    ToPeer,
+    ToClient,
+}
+
+/// Counters of datagrams and bytes; looked up at the first datagram and not at each.
+static COUNTERS: LazyLock<[(Counter, Counter); 2]> = LazyLock::new(|| {
+    ["to_peer", "to_client"].map(|direction| {
+        let packets = counter!("klatsch_turn_relayed_packets_total", "direction" => direction);
+        let bytes = counter!("klatsch_turn_relayed_bytes_total", "direction" => direction);
+        (packets, bytes)
+    })
+});
 
 /// Counts a relayed datagram.
-pub(super) fn count(direction: &'static str, bytes: usize) {
-    counter!("klatsch_turn_relayed_packets_total", "direction" => direction).increment(1);
-    counter!("klatsch_turn_relayed_bytes_total", "direction" => direction).increment(bytes as u64);
+pub(super) fn count(direction: Direction, bytes: usize) {
+    let (packets, sum) = &COUNTERS[direction as usize];
+    packets.increment(1);
+    sum.increment(bytes as u64);
 }
 
 /// Counts a datagram that went nowhere.
