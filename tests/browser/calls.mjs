@@ -1,4 +1,4 @@
-// Two pages meet in a room through the server's own TURN and talk over a data channel, in a real browser.
+// Two pages meet in a room through the server's own TURN, see and hear each other and talk over a data channel, in a real browser.
 //
 // Usage: node calls.mjs URL CONVERSATION TOKEN TOKEN. Exit status 0 means that every way works.
 // CHROMIUM names the browser, if it is not /usr/bin/chromium.
@@ -17,7 +17,7 @@ const library = new URL("node_modules/socket.io-client/dist/socket.io.min.js", i
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"],
 });
 
 /** A page of the server with the guide's client, which has said who it is. */
@@ -35,7 +35,7 @@ async function open(token) {
   return page;
 }
 
-/** Meets over one way to the relay, says hello, and tells over what kinds of candidates. */
+/** Meets over one way to the relay with a camera and a microphone, says hello, and notes what comes of it. */
 const meet = (page, { where, way, port, greets }) =>
   page.evaluate(
     async ({ where, way, port, greets }) => {
@@ -50,65 +50,75 @@ const meet = (page, { where, way, port, greets }) =>
         if (answer.ice_servers) answer.ice_servers = answer.ice_servers.filter((server) => server.urls.length);
         return answer;
       };
-      let connection;
-      const seen = (globalThis.seen = []);
-      const heard = new Promise((resolve, reject) => {
-        setTimeout(() => reject(new Error("nothing was heard over the data channel")), 60_000);
+      const camera = await navigator.mediaDevices.getUserMedia({ audio: true, video: { width: 320, height: 240, frameRate: 10 } });
+      globalThis.seen = [];
+      globalThis.heard = new Promise((resolve) => {
         const listen = (channel) => {
           channel.onopen = () => channel.send(`hello from ${greets}`);
           channel.onmessage = ({ data }) => resolve(data);
         };
         const onPeer = (peer) => {
-          connection = peer.pc;
           const { pc } = peer;
           globalThis.connection = pc;
-          pc.addEventListener("signalingstatechange", () => seen.push(pc.signalingState));
-          pc.addEventListener("icegatheringstatechange", () => seen.push(`gathering ${pc.iceGatheringState}`));
-          pc.addEventListener("iceconnectionstatechange", () => seen.push(`ice ${pc.iceConnectionState}`));
-          pc.addEventListener("icecandidate", ({ candidate }) => seen.push(`own ${candidate?.candidate}`));
-          pc.addEventListener("icecandidateerror", ({ errorCode, errorText }) => seen.push(`${errorCode} ${errorText}`));
-          if (peer.polite) listen(peer.pc.createDataChannel("talk"));
-          peer.pc.ondatachannel = ({ channel }) => {
+          const begun = performance.now();
+          const note = (what) => seen.push(`${Math.round(performance.now() - begun)} ${what}`);
+          pc.addEventListener("signalingstatechange", () => note(pc.signalingState));
+          pc.addEventListener("icegatheringstatechange", () => note(`gathering ${pc.iceGatheringState}`));
+          pc.addEventListener("iceconnectionstatechange", () => note(`ice ${pc.iceConnectionState}`));
+          pc.addEventListener("connectionstatechange", () => note(`connection ${pc.connectionState}`));
+          pc.addEventListener("icecandidate", ({ candidate }) => note(`own ${candidate?.candidate}`));
+          pc.addEventListener("icecandidateerror", ({ errorCode, errorText }) => note(`${errorCode} ${errorText}`));
+          for (const track of camera.getTracks()) pc.addTrack(track, camera);
+          if (peer.polite) listen(pc.createDataChannel("talk"));
+          pc.ondatachannel = ({ channel }) => {
             listen(channel);
             if (channel.readyState === "open") channel.onopen();
           };
         };
         globalThis.room = meet(socket, where, onPeer, "relay");
-        room.catch(reject);
       });
       await room;
-      globalThis.met = heard.then(async (text) => {
-        let stats, pair;
-        // Statistics follow what happens a moment later.
-        while (!pair) {
-          stats = [...(await connection.getStats()).values()];
-          pair = stats.find((one) => one.type === "candidate-pair" && one.nominated && one.state === "succeeded");
-        }
-        const kind = (id) => stats.find((one) => one.id === id);
-        const [local, remote] = [kind(pair.localCandidateId), kind(pair.remoteCandidateId)];
-        return { text, local: local.candidateType, remote: remote.candidateType, protocol: local.relayProtocol };
-      });
-      globalThis.met.catch(() => {});
     },
     { where, way, port, greets },
   );
 
-/** What a page has seen of its connection, for a failure to be understood. */
-const story = (page) =>
+/** What a page has heard and seen of the other, once it is everything. */
+const told = (page) =>
   page.evaluate(async () => {
-    const stats = [...(await connection.getStats()).values()].filter(({ type }) => type.includes("candidate"));
-    return JSON.stringify({ seen, stats });
+    const text = await heard;
+    for (;;) {
+      const stats = [...(await connection.getStats()).values()];
+      const pair = stats.find((one) => one.type === "candidate-pair" && one.nominated && one.state === "succeeded");
+      const inbound = (kind) => stats.find((one) => one.type === "inbound-rtp" && one.kind === kind);
+      // Statistics follow what happens a moment later.
+      if (pair && inbound("video")?.framesDecoded > 0 && inbound("audio")?.packetsReceived > 0) {
+        const candidate = (id) => stats.find((one) => one.id === id);
+        const [local, remote] = [candidate(pair.localCandidateId), candidate(pair.remoteCandidateId)];
+        return { text, local: local.candidateType, remote: remote.candidateType, protocol: local.relayProtocol };
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  });
+
+/** What a page saw until now, for who has to find out why a call did not work. */
+const history = (page) =>
+  page.evaluate(async () => {
+    const wanted = ["candidate-pair", "local-candidate", "remote-candidate", "transport", "inbound-rtp", "data-channel"];
+    const stats = globalThis.connection ? [...(await connection.getStats()).values()] : [];
+    return JSON.stringify({ seen: globalThis.seen, stats: stats.filter(({ type }) => wanted.includes(type)) });
   });
 
 async function together(name, ways, where) {
   const pages = await Promise.all(tokens.map(open));
   for (const [index, page] of pages.entries()) await meet(page, { ...ways[index], where, greets: `page ${index}` });
-  for (const [index, page] of pages.entries()) {
-    const told = await page.evaluate(() => met).catch(async (error) => {
-      throw new Error(`${name}: ${error.message}\n${(await Promise.all(pages.map(story))).join("\n")}`);
-    });
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("not everything came through")), 60_000));
+  const all = await Promise.race([Promise.all(pages.map(told)), late]).catch(async (error) => {
+    for (const page of pages) console.error(await history(page));
+    throw new Error(`${name}: ${error.message}`);
+  });
+  for (const [index, saw] of all.entries()) {
     const expected = { text: `hello from page ${1 - index}`, local: "relay", remote: "relay", protocol: ways[index].way };
-    if (JSON.stringify(told) !== JSON.stringify(expected)) throw new Error(`${name}: ${JSON.stringify(told)}`);
+    if (JSON.stringify(saw) !== JSON.stringify(expected)) throw new Error(`${name}: ${JSON.stringify(saw)}`);
   }
   await Promise.all(pages.map((page) => page.evaluate(async () => (await room).leave())));
   await Promise.all(pages.map((page) => page.context().close()));
@@ -156,11 +166,11 @@ async function doctor() {
 try {
   const where = { conversation_id: Number(conversation) };
   const [udp, tcp] = [{ way: "udp" }, { way: "tcp" }];
-  await together("a data channel over UDP", [udp, udp], where);
-  await together("a data channel over TCP", [tcp, tcp], where);
-  await together("a data channel, one side over UDP, the other over TCP", [udp, tcp], where);
+  await together("sound, picture and data over UDP", [udp, udp], where);
+  await together("sound, picture and data over TCP", [tcp, tcp], where);
+  await together("sound, picture and data, one side over UDP, the other over TCP", [udp, tcp], where);
   const http = { way: "tcp", port: new URL(url).port };
-  await together("a data channel over the HTTP port", [http, http], where);
+  await together("sound, picture and data over the HTTP port", [http, http], where);
   await doctor();
   await refused("forged credentials are refused with 401", "forged");
   await refused("expired credentials are refused with 401", "expired");
