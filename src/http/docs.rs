@@ -208,7 +208,7 @@ fn page() -> String {
     for chapter in chapters() {
         write_chapter(&mut html, &chapter);
     }
-    html.push_str("<h2>Other interfaces</h2>");
+    html.push_str("<h2 id=\"others\">Other interfaces</h2>");
     for (title, entries) in others::chapters() {
         // Writing into a string cannot fail.
         let _ = write!(html, "<h2>{title}</h2>");
