@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
 
 pub use crate::domain::ConnectionId;
 use crate::domain::{ConversationId, Event, Principal, Topic};
@@ -53,6 +54,8 @@ struct Shared {
     attendance: Attendance,
     /// How many topics of mail are listened to.
     mailboxes: AtomicUsize,
+    /// Who is told of evictions.
+    watchers: Mutex<Vec<mpsc::UnboundedSender<(Principal, Topic)>>>,
 }
 
 struct Attached {
@@ -135,6 +138,15 @@ impl Hub {
         for connection in self.shared.roster.connections(principal) {
             self.unsubscribe(connection, topic);
         }
+        self.shared.watchers.lock().retain(|watcher| watcher.send((principal, topic)).is_ok());
+    }
+
+    /// Who is evicted from what from now on; as many as are evicted may wait, for each is
+    /// caused by a change that somebody asked for.
+    pub fn evictions(&self) -> mpsc::UnboundedReceiver<(Principal, Topic)> {
+        let (watcher, evictions) = mpsc::unbounded_channel();
+        self.shared.watchers.lock().push(watcher);
+        evictions
     }
 
     /// The same with a conversation: who attended it is told so, and the rest of it, unless

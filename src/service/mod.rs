@@ -139,25 +139,26 @@ impl Services {
         services
     }
 
-    /// Starts what writes down what became of calls; it ends with the last of these services.
+    /// Starts what becomes of calls without being asked; it ends with the last of these services.
     fn attend_calls(&self, jobs: tokio::sync::mpsc::UnboundedReceiver<calls::Job>) {
         let (parts, desk) = (Arc::downgrade(&self.parts), Arc::downgrade(&self.desk));
-        let write = {
+        let evictions = self.hub().evictions();
+        let run = {
             let desk = Weak::clone(&desk);
             let (places, letters) = (self.places.clone(), Arc::clone(&self.letters));
             let (pace, readings) = (Arc::clone(&self.pace), self.readings.clone());
-            move |result| {
+            move |errand| {
                 let there = parts.upgrade().zip(desk.upgrade());
                 let (places, letters) = (places.clone(), Arc::clone(&letters));
                 let (pace, readings) = (Arc::clone(&pace), readings.clone());
                 async move {
                     let Some((parts, desk)) = there else { return };
                     let services = Self { parts, places, letters, pace, readings, desk };
-                    services.write_result(result).await;
+                    services.run_errand(errand).await;
                 }
             }
         };
-        tokio::spawn(calls::attend(desk, jobs, write));
+        tokio::spawn(calls::attend(desk, jobs, evictions, run));
     }
 
     /// Everything that is kept.

@@ -236,10 +236,15 @@ impl Services {
         Ok(Identified { who, connection, first })
     }
 
+    /// A connection is about to be unbound because it is lost, and not because of what
+    /// anybody did.
+    pub fn lose(&self, connection: ConnectionId) {
+        self.desk().lost(connection);
+    }
+
     /// A connection has ended.
     pub fn end(&self, connection: ConnectionId) {
         self.hub().detach(connection);
-        self.desk().ended(connection);
     }
 
     /// Counts a refused handshake of an address, and says if there were too many.

@@ -311,6 +311,7 @@ where
                 identified
             }
             Intent::Forget => {
+                services.lose(self.connection.id());
                 self.connection.unbind();
                 Ok(Reply::Forgotten)
             }
@@ -351,6 +352,7 @@ impl<S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>> D
 {
     /// On every way out, also a panic's, the account is counted out and nothing is heard.
     fn drop(&mut self) {
+        self.gate.services.lose(self.connection.id());
         self.connection.unbind();
         self.gate.services.end(self.connection.id());
     }

@@ -42,6 +42,12 @@ pub(super) struct Effects {
 }
 
 impl Effects {
+    /// What another step brings about, behind this.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.told.append(&mut other.told);
+        self.results.append(&mut other.results);
+    }
+
     /// Tells the connections of an account on which it rings, but one.
     pub(super) fn tell_rung(
         &mut self,
@@ -147,6 +153,23 @@ impl Call {
         self.id
     }
 
+    pub(super) const fn conversation(&self) -> Option<ConversationId> {
+        self.conversation
+    }
+
+    /// Whether somebody takes part in it over this connection.
+    pub(super) fn is_held_by(&self, who: Principal, connection: ConnectionId) -> bool {
+        let held = |party: &Party| party.who == who && party.connection == Some(connection);
+        self.parties.iter().any(held)
+    }
+
+    /// Who is rung or takes part, but one.
+    pub(super) fn others(&self, but: Principal) -> Vec<Principal> {
+        let there = |leg: Leg| leg.is_engaged() || leg == Leg::Ringing;
+        let others = self.parties.iter().filter(|party| party.who != but && there(party.leg));
+        others.map(|party| party.who).collect()
+    }
+
     pub(super) fn rings_until(&self) -> Instant {
         self.rings_until
     }
@@ -190,6 +213,12 @@ impl Book {
             call.parties.iter().any(|party| party.who == who && party.leg.is_engaged())
         };
         self.calls.values().find(engaged).map(|call| call.id)
+    }
+
+    /// The calls of somebody that are such.
+    pub(super) fn find(&self, who: Principal, wanted: impl Fn(&Call) -> bool) -> Vec<CallId> {
+        let has = |call: &&Call| call.parties.iter().any(|party| party.who == who) && wanted(call);
+        self.calls.values().filter(has).map(|call| call.id).collect()
     }
 
     /// Whether somebody calls or takes part in this very call.

@@ -32,8 +32,8 @@ impl Clients {
             && known.of.entry(who).or_default().insert(connection)
     }
 
-    /// A connection speaks for somebody no longer.
-    pub(super) fn unbound(&self, connection: ConnectionId, who: Principal) {
+    /// A connection speaks for somebody no longer; says whether it is there still.
+    pub(super) fn unbound(&self, connection: ConnectionId, who: Principal) -> bool {
         let mut known = self.0.lock();
         if let Some(connections) = known.of.get_mut(&who) {
             connections.remove(&connection);
@@ -41,10 +41,11 @@ impl Clients {
                 known.of.remove(&who);
             }
         }
+        known.connections.contains(&connection)
     }
 
-    /// A connection has ended.
-    pub(super) fn ended(&self, connection: ConnectionId) {
+    /// A connection is there no longer.
+    pub(super) fn lost(&self, connection: ConnectionId) {
         self.0.lock().connections.remove(&connection);
     }
 
@@ -67,12 +68,13 @@ mod tests {
         assert!(!clients.bound(phone, ann));
         assert!(clients.mark(phone, ann) && !clients.mark(phone, ann));
         assert_eq!(clients.of(ann), [phone]);
-        clients.unbound(phone, ann);
+        assert!(clients.unbound(phone, ann));
         assert_eq!(clients.of(ann), []);
         assert!(clients.bound(phone, bob));
         assert_eq!(clients.of(bob), [phone]);
-        clients.unbound(phone, bob);
-        clients.ended(phone);
+        clients.lost(phone);
+        assert!(!clients.unbound(phone, bob));
+        assert_eq!(clients.of(bob), []);
         assert!(!clients.bound(phone, bob));
     }
 }

@@ -7,23 +7,34 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::book::{Book, CallResult, Effects, Times};
+use super::book::{Book, Call, CallResult, Effects, Times};
 use super::clients::Clients;
 use super::pins::Pins;
 use super::rooms::Rooms;
-use crate::domain::{CallRoom, ConnectionId, Event, Principal};
+use crate::domain::{CallId, CallRoom, ConnectionId, ConversationId, Event, Principal, Topic};
 use crate::hub::Hub;
 use crate::telemetry;
 
 /// What the task is told.
 #[derive(Debug)]
 pub(in crate::service) enum Job {
-    /// A connection speaks for an account no longer.
+    /// A connection of an account is lost.
+    Lost(ConnectionId, Principal),
+    /// A connection speaks for an account no longer, and is still there.
     Gone(ConnectionId, Principal),
     /// What became of a call is to be written down.
     Write(CallResult),
     /// Something may be due sooner than before.
     Look,
+}
+
+/// What the task cannot do by itself.
+#[derive(Debug)]
+pub(in crate::service) enum Errand {
+    /// What became of a call is to be written down.
+    Write(CallResult),
+    /// Somebody has left a circle: whom they are still in a call with is to be looked at.
+    Review(Principal),
 }
 
 /// All calls, rooms of calls, and who knows them.
@@ -42,6 +53,26 @@ pub(in crate::service) struct Desk {
 pub(super) struct State {
     pub(super) book: Book,
     pub(super) rooms: Rooms,
+}
+
+impl State {
+    /// Ends somebody's part in those calls, and in their rooms; what they do themselves over
+    /// a connection they are not told there.
+    pub(super) fn put_out(
+        &mut self,
+        who: Principal,
+        of: impl Fn(&Call) -> bool,
+        silent: Option<ConnectionId>,
+        clients: &Clients,
+        now: Instant,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        for id in self.book.find(who, of) {
+            effects.append(self.book.put_out(id, (who, silent), clients, now));
+            effects.append(self.rooms.put_out(CallRoom::Call(id), who));
+        }
+        effects
+    }
 }
 
 impl Desk {
@@ -122,22 +153,54 @@ impl Desk {
     /// A connection speaks for an account no longer. Called with the connection locked, so
     /// nobody is told of it here.
     pub(in crate::service) fn unbound(&self, connection: ConnectionId, who: Principal) {
-        self.clients.unbound(connection, who);
+        let there = self.clients.unbound(connection, who);
         self.pins.gone(connection);
+        let job = if there { Job::Gone } else { Job::Lost };
         // Without the task the server is on its way down.
-        let _ = self.jobs.send(Job::Gone(connection, who));
+        let _ = self.jobs.send(job(connection, who));
     }
 
-    /// A connection has ended.
-    pub(in crate::service) fn ended(&self, connection: ConnectionId) {
-        self.clients.ended(connection);
+    /// A connection is lost, and will be unbound.
+    pub(in crate::service) fn lost(&self, connection: ConnectionId) {
+        self.clients.lost(connection);
+    }
+
+    /// Somebody speaks over a connection no longer, and of their own will or because they may
+    /// not any more (RULINGS 30): nobody waits for them.
+    fn quit(&self, connection: ConnectionId, who: Principal) {
+        let now = Instant::now();
+        self.bring_about(|state| {
+            let there = |call: &Call| call.is_held_by(who, connection);
+            let mut effects = state.put_out(who, there, Some(connection), &self.clients, now);
+            effects.append(state.rooms.leave_all(who, connection));
+            effects
+        });
+    }
+
+    /// Somebody takes part in a conversation no longer (RULINGS 41).
+    fn put_out(&self, who: Principal, id: ConversationId) {
+        let now = Instant::now();
+        self.bring_about(|state| {
+            let there = |call: &Call| call.conversation() == Some(id);
+            let mut effects = state.put_out(who, there, None, &self.clients, now);
+            effects.append(state.rooms.put_out(CallRoom::Conversation(id), who));
+            effects
+        });
+    }
+
+    /// Ends somebody's part in a call that they may not be in any more.
+    pub(super) fn end_part(&self, who: Principal, id: CallId) {
+        let now = Instant::now();
+        self.bring_about(|state| {
+            state.put_out(who, |call| call.id() == id, None, &self.clients, now)
+        });
     }
 
     fn lose(&self, connection: ConnectionId, who: Principal) {
         let (times, now) = (self.times, Instant::now());
         self.bring_about(|state| {
             let mut effects = state.book.lose(who, connection, times, &self.clients, now);
-            effects.told.extend(state.rooms.lose(who, connection, times, now).told);
+            effects.append(state.rooms.lose(who, connection, times, now));
             effects
         });
     }
@@ -146,7 +209,7 @@ impl Desk {
         let now = Instant::now();
         self.bring_about(|state| {
             let mut effects = state.book.pass_time(&self.clients, now);
-            effects.told.extend(state.rooms.pass_time(now).told);
+            effects.append(state.rooms.pass_time(now));
             effects
         });
     }
@@ -157,13 +220,14 @@ impl Desk {
     }
 }
 
-/// Does what comes with time, until the desk is gone.
+/// Does what comes with time and with what happens elsewhere, until the desk is gone.
 pub(in crate::service) async fn attend<F, W>(
     desk: Weak<Desk>,
     mut jobs: mpsc::UnboundedReceiver<Job>,
-    write: F,
+    mut evictions: mpsc::UnboundedReceiver<(Principal, Topic)>,
+    run: F,
 ) where
-    F: Fn(CallResult) -> W,
+    F: Fn(Errand) -> W,
     W: Future<Output = ()>,
 {
     loop {
@@ -176,6 +240,14 @@ pub(in crate::service) async fn attend<F, W>(
         };
         let job = tokio::select! {
             job = jobs.recv() => job,
+            Some((who, topic)) = evictions.recv() => {
+                match (topic, desk.upgrade()) {
+                    (Topic::Conversation(id), Some(desk)) => desk.put_out(who, id),
+                    (Topic::Circle(_), Some(_)) => run(Errand::Review(who)).await,
+                    _ => {}
+                }
+                continue;
+            }
             () = due => {
                 if let Some(desk) = desk.upgrade() {
                     desk.pass_time();
@@ -183,15 +255,12 @@ pub(in crate::service) async fn attend<F, W>(
                 continue;
             }
         };
-        match job {
-            None => return,
-            Some(Job::Look) => {}
-            Some(Job::Write(result)) => write(result).await,
-            Some(Job::Gone(connection, who)) => {
-                if let Some(desk) = desk.upgrade() {
-                    desk.lose(connection, who);
-                }
-            }
+        match (job, desk.upgrade()) {
+            (None, _) => return,
+            (Some(Job::Write(result)), _) => run(Errand::Write(result)).await,
+            (Some(Job::Lost(connection, who)), Some(desk)) => desk.lose(connection, who),
+            (Some(Job::Gone(connection, who)), Some(desk)) => desk.quit(connection, who),
+            (Some(_), _) => {}
         }
     }
 }

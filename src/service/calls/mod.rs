@@ -24,12 +24,12 @@ use crate::domain::{
     Email, Event, IceServer, IceServers, JoinedRoom, Kind, PeerId, Principal, Refusal, RefusalKind,
     Reply, Signal, Target, Text,
 };
-use crate::policy::{self, MayCall};
+use crate::policy::{self, MayCall, Standing};
 use crate::store::log::Tariff;
 use book::{Beginning, CallResult};
 use rooms::Entry;
 
-pub(super) use desk::{Desk, Job, attend};
+pub(super) use desk::{Desk, Errand, Job, attend};
 
 /// Longest text of what became of a call.
 const RESULT_CHARS: usize = 64;
@@ -161,15 +161,7 @@ impl Services {
         let to = match with {
             Callee::Conversation(id) => {
                 let standing = self.standing_in(caller, id).await?;
-                let mut callees = Vec::new();
-                if standing.conversation.kind != Kind::Room && standing.takes_part() {
-                    for (_, user) in self.store().list_members(id).await? {
-                        let other = Principal::User(user.id);
-                        if other != own && self.store().shares(own, other).await? {
-                            callees.push(other);
-                        }
-                    }
-                }
+                let callees = self.callees_in(&standing).await?;
                 return Ok((policy::may_call_in(&standing, callees.len())?, callees));
             }
             Callee::User(id) => Principal::User(id),
@@ -183,6 +175,28 @@ impl Services {
         let conversation = self.store().open_direct(one, other).await?;
         let standing = self.standing_in(caller, conversation.id).await?;
         Ok((policy::may_call_in(&standing, 1)?, vec![to]))
+    }
+
+    /// The others of a conversation, its circle's device among them if it takes part.
+    async fn callees_in(&self, standing: &Standing) -> Result<Vec<Principal>, Refusal> {
+        let (own, conversation) = (standing.principal, &standing.conversation);
+        if conversation.kind == Kind::Room || !standing.takes_part() {
+            return Ok(Vec::new());
+        }
+        let members = self.store().list_members(conversation.id).await?;
+        let mut others: Vec<_> =
+            members.into_iter().map(|(_, user)| Principal::User(user.id)).collect();
+        if let (true, Some(circle)) = (conversation.device_access, conversation.circle) {
+            let circle = self.store().find_circle(circle).await?;
+            others.extend(circle.and_then(|circle| circle.device).map(Principal::Device));
+        }
+        let mut callees = Vec::new();
+        for other in others {
+            if other != own && self.store().shares(own, other).await? {
+                callees.push(other);
+            }
+        }
+        Ok(callees)
     }
 
     async fn enter(
@@ -255,12 +269,44 @@ impl Services {
         Ok(())
     }
 
+    /// Does what the desk's task cannot do by itself.
+    pub(super) async fn run_errand(&self, errand: Errand) {
+        match errand {
+            Errand::Write(result) => self.write_result(result).await,
+            Errand::Review(who) => {
+                if let Err(refusal) = self.review_calls(who).await {
+                    tracing::warn!(%refusal, "it was not looked who may still be in a call");
+                }
+            }
+        }
+    }
+
+    /// Calls that stand in no conversation rest on what the two share.
+    async fn review_calls(&self, who: Principal) -> Result<(), Refusal> {
+        let loose = |call: &book::Call| call.conversation().is_none();
+        let calls: Vec<_> = self.desk().look(|state| {
+            let found = state.book.find(who, loose).into_iter();
+            found.filter_map(|id| Some((id, state.book.calls.get(&id)?.others(who)))).collect()
+        });
+        for (id, others) in calls {
+            for other in others {
+                if !self.store().shares(who, other).await? {
+                    self.desk().end_part(who, id);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes into its conversation what became of a call, free of charge.
-    pub(super) async fn write_result(&self, result: CallResult) {
+    async fn write_result(&self, result: CallResult) {
         let Some(conversation) = result.conversation else { return };
         let words = Text::new(in_words(result.state, result.lasted), RESULT_CHARS);
         let Ok(words) = words else { return };
-        if let Err(refusal) = self.post_freely(result.caller, conversation, words).await {
+        // A caller who was put out meanwhile writes nothing any more.
+        if let Err(refusal) = self.post_freely(result.caller, conversation, words).await
+            && refusal.is_our_fault()
+        {
             tracing::warn!(%refusal, %conversation, "what became of a call was not written down");
         }
     }

@@ -143,6 +143,47 @@ impl Book {
         effects
     }
 
+    /// Ends somebody's part, whatever it is; where they do it themselves they are not told.
+    pub(super) fn put_out(
+        &mut self,
+        id: CallId,
+        (who, silent): (Principal, Option<ConnectionId>),
+        clients: &Clients,
+        now: Instant,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        let Ok((call, leg)) = self.leg_of(id, who) else { return effects };
+        let own = call.party(who).and_then(|party| party.connection.take());
+        let own = own.filter(|own| Some(*own) != silent);
+        let notice = match leg {
+            Leg::Ringing => {
+                let cancelled = call.notice(CallState::Cancelled, None, who);
+                effects.tell_rung((who, silent), &cancelled, clients);
+                let missed = call.notice(CallState::Missed, None, who);
+                call.tell_others(who, &missed, &mut effects);
+                let _ = self.step(id, who, LegInput::Cancel);
+                self.conclude(id, now, &mut effects);
+                return effects;
+            }
+            Leg::Calling => {
+                let Ok((notice, cancelled)) = self.cancel(id, who, clients, now) else {
+                    return effects;
+                };
+                effects.append(cancelled);
+                notice
+            }
+            Leg::Joined | Leg::Away => {
+                let notice = call.notice(CallState::Ended, None, who);
+                let _ = self.step(id, who, LegInput::HangUp);
+                self.shrink(id, who, None, clients, now, &mut effects);
+                notice
+            }
+            _ => return effects,
+        };
+        effects.told.extend(own.map(|to| (to, CallEvent::Call(notice))));
+        effects
+    }
+
     /// Somebody whose connection was lost takes part over another.
     pub(super) fn come_back(&mut self, id: CallId, who: Principal, connection: ConnectionId) {
         if let Ok((call, leg)) = self.leg_of(id, who)

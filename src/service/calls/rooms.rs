@@ -1,6 +1,7 @@
 //! The rooms in which peers of a mesh find each other, in memory alone.
 //!
-//! A place outlives its lost connection for a while; what is said to it then is kept.
+//! A place outlives its lost connection for a while; what is said to it then is kept. So is
+//! what somebody says who is alone, for those who come.
 
 use std::collections::HashMap;
 
@@ -27,6 +28,8 @@ struct Place {
     connection: Option<ConnectionId>,
     away_until: Option<Instant>,
     kept: Vec<(Instant, PeerId, CallEvent)>,
+    /// What it has said to nobody, for there was nobody yet.
+    unheard: Vec<(Instant, CallEvent)>,
 }
 
 impl Place {
@@ -85,6 +88,11 @@ impl Rooms {
             if places.len() >= PARTIES {
                 return Err(Refusal::new(RefusalKind::RoomFull, "the room is full"));
             }
+            let said = places.iter_mut().flat_map(|place| {
+                place.unheard.retain(|(at, _)| now - *at <= times.kept);
+                place.unheard.iter().map(|(_, event)| (entry.connection, event.clone()))
+            });
+            effects.told.extend(said);
             places.push(Place {
                 id: PeerId::random(),
                 secret: FileId::random().get().simple().to_string(),
@@ -93,6 +101,7 @@ impl Rooms {
                 connection: Some(entry.connection),
                 away_until: None,
                 kept: Vec::new(),
+                unheard: Vec::new(),
             });
             places.len() - 1
         };
@@ -120,6 +129,19 @@ impl Rooms {
         let mut effects = Effects::default();
         if let Some(index) = self.position(room, connection) {
             self.remove(room, index, &mut effects);
+        }
+        effects
+    }
+
+    /// Gives up every place that somebody has over a connection.
+    pub(super) fn leave_all(&mut self, who: Principal, connection: ConnectionId) -> Effects {
+        let mut effects = Effects::default();
+        let rooms: Vec<_> = self.0.keys().copied().collect();
+        for room in rooms {
+            let own = |place: &Place| place.connection == Some(connection) && place.who == who;
+            if let Some(index) = self.0.get(&room).and_then(|places| places.iter().position(own)) {
+                self.remove(room, index, &mut effects);
+            }
         }
         effects
     }
@@ -188,6 +210,12 @@ impl Rooms {
         let (from, sender) = (places[index].id, places[index].who);
         let event = CallEvent::Said { room, from, sender, data };
         let mut effects = Effects::default();
+        if let ([alone], None) = (&mut places[..], to) {
+            if alone.unheard.len() < KEPT {
+                alone.unheard.push((now, event));
+            }
+            return Ok(effects);
+        }
         let mut reached = to.is_none();
         for place in places.iter_mut().filter(|place| place.id != from) {
             if to.is_some_and(|to| to != place.id) {

@@ -333,3 +333,76 @@ fn what_is_said_reaches_one_or_all_others() {
     assert_eq!(changes(&rooms.put_out(room(), BOB)).len(), 2);
     assert!(rooms.say((room(), PHONE), None, raw("3"), now).is_err());
 }
+
+#[test]
+fn what_is_said_to_nobody_waits_for_those_who_come() {
+    let (mut rooms, mut now, times) = (Rooms::default(), Instant::now(), Times::default());
+    rooms.enter(entry(ANN, DESK, None), times, now).unwrap();
+    for n in 0..70 {
+        let effects = rooms.say((room(), DESK), None, raw(&n.to_string()), now).unwrap();
+        assert_eq!(said(&effects), []);
+        now += Duration::from_millis(100);
+    }
+    let (bob, effects) = rooms.enter(entry(BOB, PHONE, None), times, now).unwrap();
+    let kept = |to, first: u32| (first..64).map(|n| (to, n.to_string())).collect::<Vec<_>>();
+    assert_eq!(said(&effects), kept(PHONE, 0));
+    // Who was there hears it once, who comes later as well, and after 30 seconds nobody.
+    assert_eq!(said(&rooms.enter(entry(BOB, PHONE, None), times, now).unwrap().1), []);
+    now += Duration::from_secs(24);
+    let (_, effects) = rooms.enter(entry(CARL, CARLS, None), times, now).unwrap();
+    assert_eq!(said(&effects), kept(CARLS, 10));
+    now += Duration::from_secs(7);
+    rooms.leave(room(), CARLS);
+    assert_eq!(said(&rooms.enter(entry(CARL, CARLS, None), times, now).unwrap().1), []);
+    // What is said to one alone is for nobody else.
+    rooms.say((room(), DESK), Some(bob.peer), raw("0"), now).unwrap();
+    rooms.leave(room(), CARLS);
+    assert_eq!(said(&rooms.enter(entry(CARL, CARLS, None), times, now).unwrap().1), []);
+}
+
+#[test]
+fn who_is_put_out_has_no_part_any_more() {
+    let cancelled = CallState::Cancelled;
+    let missed = CallState::Missed;
+    let (active, ended) = (CallState::Active, CallState::Ended);
+    let put_out = |scene: &mut Scene, id, who, silent| {
+        let effects = scene.book.put_out(id, (who, silent), &scene.clients, scene.now);
+        (told(&effects), results(&effects).into_iter().map(|one| one.0).collect::<Vec<_>>())
+    };
+    // Rung.
+    let mut scene = Scene::new();
+    let (id, ..) = scene.start((ANN, DESK), &[BOB]).unwrap();
+    let heard = [(PHONE, cancelled, None), (TABLET, cancelled, None), (DESK, missed, None)];
+    assert_eq!(put_out(&mut scene, id, BOB, None), (heard.to_vec(), vec![missed]));
+    // Calling.
+    let (id, ..) = scene.start((ANN, DESK), &[BOB]).unwrap();
+    let heard = [(PHONE, cancelled, None), (TABLET, cancelled, None), (DESK, cancelled, None)];
+    assert_eq!(put_out(&mut scene, id, ANN, None), (heard.to_vec(), vec![cancelled]));
+    // Taking part, as one of two and of three; over the very connection, and lost.
+    let id = scene.talk();
+    let heard = vec![(DESK, ended, None), (PHONE, ended, None)];
+    assert_eq!(put_out(&mut scene, id, BOB, None), (heard, vec![ended]));
+    let id = scene.talk();
+    assert_eq!(put_out(&mut scene, id, BOB, Some(PHONE)).0, [(DESK, ended, None)]);
+    let (id, ..) = scene.start((ANN, DESK), &[BOB, CARL]).unwrap();
+    scene.accept(id, BOB, PHONE).unwrap();
+    scene.accept(id, CARL, CARLS).unwrap();
+    scene.book.lose(BOB, PHONE, Times::default(), &scene.clients, scene.now);
+    let left = Some(CallReason::Left);
+    let heard = vec![(DESK, active, left), (CARLS, active, left)];
+    assert_eq!(put_out(&mut scene, id, BOB, None), (heard, Vec::new()));
+    // Once is enough, and time brings nothing back.
+    assert_eq!(put_out(&mut scene, id, BOB, None), (Vec::new(), Vec::new()));
+    assert_eq!(told(&scene.wait(60)), []);
+    assert_eq!(scene.book.calls[&id].others(ANN), [CARL]);
+}
+
+#[test]
+fn a_connection_that_is_let_go_leaves_all_its_rooms() {
+    let (mut rooms, now, times) = (Rooms::default(), Instant::now(), Times::default());
+    rooms.enter(entry(ANN, DESK, None), times, now).unwrap();
+    let (bob, _) = rooms.enter(entry(BOB, PHONE, None), times, now).unwrap();
+    assert_eq!(changes(&rooms.leave_all(BOB, TABLET)), []);
+    let effects = rooms.leave_all(BOB, PHONE);
+    assert_eq!(changes(&effects), [(DESK, PeerChange::Left, bob.peer, false)]);
+}

@@ -254,3 +254,134 @@ async fn an_old_client_that_answers_first_is_the_one_that_is_told() {
     home.ann.peer.succeed("webrtc_forward", to_bob("AGAIN")).await;
     assert_eq!(home.bob.peer.heard().await.len(), 2);
 }
+
+/// An active call of Ann and Bob, with both in its room.
+async fn talk(home: &mut Home) -> Value {
+    know(&mut home.bob.peer).await;
+    let call = home.ann.peer.ask("webrtc_call", start(home)).await;
+    home.bob.peer.ask("webrtc_call", act("accept", &call)).await;
+    for peer in [&mut home.ann.peer, &mut home.bob.peer] {
+        let joined = peer.ask("webrtc_join_room", json!({ "call_id": call["call_id"] })).await;
+        assert_eq!(joined["success"], true, "{joined}");
+        peer.ask("webrtc_join_room", home_room(home.conversation)).await;
+    }
+    for peer in [&mut home.ann.peer, &mut home.bob.peer] {
+        peer.heard().await;
+    }
+    call
+}
+
+fn home_room(conversation: i64) -> Value {
+    json!({ "conversation_id": conversation })
+}
+
+/// What Ann is told of a Bob who has no part any more: the call's end, and that his place in
+/// the conversation's room is empty.
+async fn left_alone(home: &mut Home) {
+    let room = format!("conversation:{}", home.conversation);
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        match home.ann.peer.event().await {
+            (channel, event) if channel == "webrtc_call" => told.push(event["state"].clone()),
+            (channel, event) if channel == "webrtc_room" && event["room"] == room => {
+                told.push(event["event"].clone());
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(told, ["ended", "left"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_put_out_of_a_conversation_is_out_of_its_call_at_once() {
+    for way in ["/conversation/kick", "/conversation/quit", "/circle/kick", "/circle/quit"] {
+        let mut home = Home::open().await;
+        let call = talk(&mut home).await;
+        let who = if way.ends_with("kick") { &home.ann } else { &home.bob };
+        let mut body = json!({
+            "token": who.token, "conversation_id": home.conversation, "circle_id": home.circle,
+        });
+        if way.ends_with("kick") {
+            body["email"] = home.bob.email.clone().into();
+        }
+        home.world.ok(way, body).await;
+        left_alone(&mut home).await;
+        let heard = home.bob.peer.heard().await;
+        let ended = |(channel, told): &(String, Value)| {
+            channel == "webrtc_call" && told["state"] == "ended"
+        };
+        assert!(heard.iter().any(ended), "{way}: {heard:?}");
+        let again = home.bob.peer.ask("webrtc_call", act("accept", &call)).await;
+        assert_eq!(again["success"], false, "{way}: {again}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_deactivated_or_logged_out_is_out_of_the_call_at_once() {
+    for deactivated in [true, false] {
+        let mut home = Home::open().await;
+        talk(&mut home).await;
+        if deactivated {
+            home.world.command(&["user", "set", &home.bob.id.to_string(), "--no-active"]);
+        } else {
+            home.world.ok("/account/logout", json!({ "token": home.bob.token })).await;
+        }
+        left_alone(&mut home).await;
+        written(&mut home.ann.peer, home.conversation, "Call, 0:00").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_called_where_it_takes_part() {
+    let mut home = Home::open().await;
+    let admin = home.world.person("root").await;
+    home.world.promote(&admin);
+    let (id, username, password) = home.world.device(&admin, &home.ann, home.circle).await;
+    let token = home.world.device_token(&username, &password).await;
+    let mut door = home.world.peer(&token).await;
+    know(&mut door).await;
+    home.ann.peer.heard().await;
+    // Without access it is none of the conversation's.
+    let call = home.ann.peer.ask("webrtc_call", start(&home)).await;
+    assert_eq!(call["state"], "missed");
+    door.quiet().await;
+    let which = json!({ "token": home.ann.token, "conversation_id": home.conversation });
+    home.world.ok("/conversation/device/set", which).await;
+    let call = home.ann.peer.ask("webrtc_call", start(&home)).await;
+    assert_eq!(call["state"], "ringing", "{call}");
+    assert_eq!(state(&mut door).await, is("ringing"));
+    let accepted = door.ask("webrtc_call", act("accept", &call)).await;
+    assert_eq!(accepted["by"], json!({ "device_id": id, "is_device": true }), "{accepted}");
+    door.ask("webrtc_call", act("hangup", &call)).await;
+    written(&mut home.ann.peer, home.conversation, "Call, 0:00").await;
+    // Called by its number there is no conversation of the two that could say so.
+    let by_number = json!({ "action": "start", "device_id": id });
+    let call = home.ann.peer.ask("webrtc_call", by_number).await;
+    assert_eq!((&call["state"], &call["conversation_id"]), (&json!("ringing"), &Value::Null));
+    door.heard().await;
+    door.ask("webrtc_call", act("accept", &call)).await;
+    home.ann.peer.heard().await;
+    // Who leaves the circle has nothing in common with it any more.
+    home.world
+        .ok("/circle/quit", json!({ "token": home.ann.token, "circle_id": home.circle }))
+        .await;
+    let mut told = state(&mut door).await;
+    while told != is("ended") {
+        told = state(&mut door).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_before_anybody_came_is_heard() {
+    let mut home = Home::open().await;
+    let ann = home.ann.peer.ask("webrtc_join_room", home_room(home.conversation)).await;
+    for n in 0..3 {
+        let said = json!({ "room": ann["room"], "data": n });
+        assert_eq!(home.ann.peer.ask("webrtc_room_forward", said).await["success"], true);
+    }
+    home.bob.peer.ask("webrtc_join_room", home_room(home.conversation)).await;
+    for n in 0..3 {
+        let heard = home.bob.peer.expect("webrtc_room_forward").await;
+        assert_eq!((&heard["data"], &heard["from"]), (&json!(n), &ann["peer_id"]));
+    }
+}
