@@ -41,6 +41,8 @@ use ports::Port;
 
 pub use ports::Address;
 
+/// Time between two sweeps of files that nobody needs.
+const SWEEP: Duration = Duration::from_hours(1);
 /// Bytes of events that may wait before the client has said who it is.
 const UNTRUSTED_INBOX: usize = 256 << 10;
 /// Bytes of events that may wait afterwards.
@@ -260,9 +262,10 @@ impl App {
     async fn run(mut self, listener: TcpListener, shutdown: CancellationToken) {
         let upkeep = tokio::spawn(self.metrics.clone().keep_up());
         let following = tokio::spawn(self.store.clone().follow_notices());
-        let sweeping = tokio::spawn(self.files.clone().keep_swept(self.store.clone()));
+        let sweeping = tokio::spawn(self.files.clone().keep_swept(self.store.clone(), SWEEP));
         let limits = ListenerSettings {
             max_connections: self.settings.limits.connections.get(),
+            head_timeout: self.settings.limits.head_seconds.duration(),
             ..ListenerSettings::default()
         };
         let router = self.router();

@@ -42,6 +42,8 @@ pub struct LimitSettings {
     pub ping_seconds: Seconds,
     /// Seconds of silence after which a raw WebSocket counts as gone.
     pub silence_seconds: Seconds,
+    /// Seconds in which the head of a request must have come.
+    pub head_seconds: Seconds,
     /// Seconds over which connections are closed when the server goes down; 0 = at once.
     pub drain_seconds: u32,
 }
@@ -75,6 +77,7 @@ impl Default for LimitSettings {
             sink_bytes: const { NonZeroUsize::new(4 << 20).unwrap() },
             ping_seconds: Seconds::new(20),
             silence_seconds: Seconds::new(60),
+            head_seconds: Seconds::new(60),
             drain_seconds: 5,
         }
     }

@@ -118,11 +118,11 @@ impl Files {
         }
     }
 
-    /// Sweeps now and every hour, until it is dropped.
-    pub async fn keep_swept(self, store: Store) {
-        let mut hours = tokio::time::interval(Duration::from_hours(1));
+    /// Sweeps now and every so often, until it is dropped.
+    pub async fn keep_swept(self, store: Store, every: Duration) {
+        let mut turns = tokio::time::interval(every);
         loop {
-            hours.tick().await;
+            turns.tick().await;
             match self.sweep(&store).await {
                 Ok(0) => {}
                 Ok(removed) => tracing::info!(removed, "swept files that nobody needs"),

@@ -21,5 +21,6 @@ mod resume;
 mod rosetta;
 mod sixth_dialect;
 mod socketio_transport;
+mod starving;
 mod store;
 mod support;

@@ -659,6 +659,37 @@ async fn bytes_that_nobody_knows_are_swept_away_after_a_while() {
     }
 }
 
+/// What is left behind while a server runs goes as well, and what was there before it came.
+#[tokio::test]
+async fn a_server_sweeps_when_it_starts_and_again_and_again() {
+    let database = databases::sqlite();
+    let world = World::on(&database).await;
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::open(folder.path()).await.unwrap();
+    let orphan = async || {
+        let mut incoming = files.receive().await.unwrap();
+        incoming.write(b"x").await.unwrap();
+        incoming.keep().await.unwrap();
+        for path in everything_below(folder.path()) {
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            let made = file.metadata().unwrap().modified().unwrap();
+            file.set_modified(made - std::time::Duration::from_secs(3601)).unwrap();
+        }
+    };
+    orphan().await;
+    let turn = std::time::Duration::from_millis(20);
+    let sweeping = tokio::spawn(files.clone().keep_swept(world.store.clone(), turn));
+    for _ in 0..3 {
+        let deadline = std::time::Instant::now() + crate::support::world::DEADLINE;
+        while !everything_below(folder.path()).is_empty() {
+            assert!(std::time::Instant::now() < deadline, "nobody sweeps");
+            tokio::time::sleep(turn).await;
+        }
+        orphan().await;
+    }
+    sweeping.abort();
+}
+
 fn everything_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
