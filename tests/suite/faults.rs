@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::databases;
-use crate::support::load::{Load, Reader, Writer, seen};
+use crate::support::load::{Load, Reader, Writer, seen, until_stored};
 use crate::support::programs::skipped;
 use crate::support::site::{Process, Site, Wire};
 
@@ -207,6 +207,7 @@ async fn a_server_that_is_told_to_stop_lets_everybody_go_and_loses_nothing() {
         idle.spawn(async move { while wire.next().await.is_ok() {} });
     }
     let mut writing = tokio::task::JoinSet::new();
+    let tallies: Vec<_> = stage.writers.iter().map(Writer::tally).collect();
     for mut writer in stage.writers.drain(..) {
         let url = server.url.clone();
         writing.spawn(async move {
@@ -215,7 +216,7 @@ async fn a_server_that_is_told_to_stop_lets_everybody_go_and_loses_nothing() {
             writer
         });
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_stored(&tallies, 5).await;
     let begun = Instant::now();
     server.terminate();
     let status = server.ended().await;

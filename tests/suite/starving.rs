@@ -120,9 +120,9 @@ async fn handshakes_that_come_a_byte_at_a_time_are_ended_and_disturb_nobody() {
 
 /// Messages and their length: in all, many times what may wait for a reader.
 const FLOOD: (usize, usize) =
-    if cfg!(debug_assertions) { (1_600, 60_000) } else { (100_000, 1_000) };
+    if cfg!(debug_assertions) { (1_000, 60_000) } else { (100_000, 1_000) };
 /// The same before the memory is looked at: more than the database's own memory holds.
-const WARMING: (usize, usize) = (1_600, 60_000);
+const WARMING: (usize, usize) = (1_200, 60_000);
 /// Connections that write at once.
 const MOUTHS: usize = 8;
 /// Kilobytes that may wait for one reader.

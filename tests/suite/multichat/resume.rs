@@ -234,6 +234,20 @@ async fn program_of(process: &Process, token: &str) -> Raw {
     Raw::connect(&address, &[]).await
 }
 
+/// Waits until it stands in the database that a page has certainly received this message.
+async fn until_written_down(site: &Site, message: i64) {
+    let deadline = std::time::Instant::now() + crate::support::world::DEADLINE;
+    let confirmed = || {
+        let database = rusqlite::Connection::open(site.database()).unwrap();
+        let newest = "SELECT max(confirmed_shown) FROM multichat_parked";
+        database.query_row(newest, [], |row| row.get::<_, Option<i64>>(0)).unwrap()
+    };
+    while confirmed() < Some(message) {
+        assert!(std::time::Instant::now() < deadline, "it is not written down");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A planned stop of the server, and a crash: pages come back into their rooms, programs join
 /// behind the last message they have; nothing is lost and nothing comes twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -266,14 +280,13 @@ async fn a_server_that_comes_back_knows_who_was_where() {
         while read < 20 {
             let packet = page.json().await;
             if packet["msg_type"] == 0 {
-                last = packet["id"].clone();
+                last = packet.clone();
                 read += 1;
             }
         }
         page.packets().await;
         page.packets().await;
-        // Confirmations are written down at most 200 ms later.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        until_written_down(&site, last["id"].as_i64().unwrap()).await;
         // The page reads nothing of this any more.
         for number in 20..30 {
             let words = number.to_string();
@@ -296,7 +309,7 @@ async fn a_server_that_comes_back_knows_who_was_where() {
         back.reads_nothing().await;
         back.say(room, "back").await;
         let mut reader = program_of(&process, &bob).await;
-        reader.send_json(&json!({ "command": "join", "room": room, "after": last })).await;
+        reader.send_json(&json!({ "command": "join", "room": room, "after": last["id"] })).await;
         let texts: Vec<_> =
             reader.packets().await.into_iter().skip(1).map(|one| one["message"].clone()).collect();
         let mut expected: Vec<_> = (20..30).map(|number| json!(number.to_string())).collect();

@@ -96,7 +96,10 @@ async fn three_hundred_marks_in_a_burst_are_all_taken() {
     }
     assert_eq!(told, ids);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    assert_eq!(until_settled(&mut b).await, Vec::<Value>::new());
+    let mut rest = until_settled(&mut b).await;
+    // The other one has said nothing of itself, and is announced after 2 s.
+    rest.retain(|packet| packet["type"] != "gone-online");
+    assert_eq!(rest, Vec::<Value>::new());
 }
 
 /// Conformance check 8.

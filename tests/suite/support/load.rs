@@ -123,9 +123,24 @@ impl Writer {
         self
     }
 
+    /// What happens to it, as it goes on.
+    pub(crate) fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
+    }
+
     /// What it has been told.
     pub(crate) const fn acknowledged(&self) -> &BTreeMap<String, i64> {
         &self.acknowledged
+    }
+}
+
+/// Waits until each of these writers has been told of so many more stored messages.
+pub(crate) async fn until_stored(tallies: &[Arc<Tally>], more: usize) {
+    let before: Vec<_> = tallies.iter().map(|tally| seen(&tally.acknowledged)).collect();
+    let begun = Instant::now();
+    while tallies.iter().zip(&before).any(|(t, b)| seen(&t.acknowledged) < b + more) {
+        assert!(begun.elapsed() < DEADLINE, "messages are stored");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -156,12 +171,7 @@ impl Load {
 
     /// Waits until every writer has been told of so many more stored messages.
     pub(crate) async fn until_stored(&self, more: usize) {
-        let before: Vec<_> = self.tallies.iter().map(|tally| seen(&tally.acknowledged)).collect();
-        let begun = Instant::now();
-        while self.tallies.iter().zip(&before).any(|(t, b)| seen(&t.acknowledged) < b + more) {
-            assert!(begun.elapsed() < DEADLINE, "messages are stored");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until_stored(&self.tallies, more).await;
     }
 
     /// How often anybody was refused, and was cut off.
