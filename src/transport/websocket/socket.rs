@@ -142,6 +142,10 @@ impl RawSocket {
                     if let Poll::Ready(received) = self.read(context) {
                         return Poll::Ready(Some(received));
                     }
+                    // What is left of a refused frame wakes nobody until somebody reads it.
+                    if matches!(self.phase, Phase::Discarding { .. }) {
+                        continue;
+                    }
                 }
             }
             if !matches!(self.phase, Phase::Over | Phase::Confirming)

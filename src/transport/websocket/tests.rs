@@ -267,3 +267,13 @@ async fn a_plain_request_is_told_what_is_spoken_here() {
     assert_eq!(answer.status(), 426);
     assert_eq!(answer.headers()["upgrade"], "websocket");
 }
+
+#[tokio::test]
+async fn a_frame_that_is_too_large_can_be_sent_to_its_end_before_anything_is_read() {
+    let (_server, mut socket, mut client) = pair(settings()).await;
+    let serving = tokio::spawn(async move { while received(&mut socket).await.is_some() {} });
+    client.send(Message::binary(vec![0; 16 << 20])).await.unwrap();
+    assert_eq!(close_code(&mut client).await.0, 1009);
+    drop(client);
+    serving.await.unwrap();
+}
