@@ -45,6 +45,8 @@ pub struct ListenerSettings {
     pub head_timeout: Duration,
     /// How many connections may be open; further ones are answered 503.
     pub max_connections: usize,
+    /// What is open: listeners with clones of the same settings count together.
+    pub open: TaskTracker,
     /// Who takes what is not HTTP.
     pub diversion: Option<Diversion>,
 }
@@ -55,6 +57,7 @@ impl Default for ListenerSettings {
             user_timeout: Duration::from_mins(1),
             head_timeout: Duration::from_mins(1),
             max_connections: 100_000,
+            open: TaskTracker::new(),
             diversion: None,
         }
     }
@@ -78,7 +81,7 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let conversations = TaskTracker::new();
-    let server = Arc::new(Server { router, settings, open: TaskTracker::new(), shutdown });
+    let server = Arc::new(Server { router, settings, shutdown });
     while let Some(accepted) = server.shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, address)) => {
@@ -100,8 +103,6 @@ pub async fn serve(
 struct Server {
     router: Router,
     settings: ListenerSettings,
-    /// Counts the streams that exist, upgraded ones too.
-    open: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -117,8 +118,10 @@ async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
             _ => return,
         }
     }
-    let is_full = server.open.len() >= server.settings.max_connections;
-    let io = Io::new(stream, server.settings.user_timeout).counted(server.open.token());
+    // Counts the streams that exist, upgraded ones too.
+    let open = &server.settings.open;
+    let is_full = open.len() >= server.settings.max_connections;
+    let io = Io::new(stream, server.settings.user_timeout).counted(open.token());
     let peer = Peer { address, wire: io.wire() };
     let router = (!is_full).then(|| server.router.clone());
     let service = service_fn(move |request| answer(router.clone(), peer.clone(), request));
@@ -170,11 +173,18 @@ mod tests {
         async fn address(ConnectInfo(peer): ConnectInfo<Peer>) -> String {
             peer.address.ip().to_string()
         }
+        let settings = ListenerSettings { max_connections, ..ListenerSettings::default() };
+        let router = Router::new().route("/", get(address));
+        start_with(settings, router).await
+    }
+
+    async fn start_with(
+        settings: ListenerSettings,
+        router: Router,
+    ) -> (SocketAddr, CancellationToken, impl Future) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let here = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let settings = ListenerSettings { max_connections, ..ListenerSettings::default() };
-        let router = Router::new().route("/", get(address));
         (here, shutdown.clone(), tokio::spawn(serve(listener, router, settings, shutdown)))
     }
 
@@ -202,6 +212,17 @@ mod tests {
         let mut first = TcpStream::connect(address).await.unwrap();
         assert!(ask(&mut first).await.starts_with("HTTP/1.1 200"));
         let mut second = TcpStream::connect(address).await.unwrap();
+        assert!(ask(&mut second).await.starts_with("HTTP/1.1 503"));
+    }
+
+    #[tokio::test]
+    async fn several_listeners_have_one_bound_together() {
+        let settings = ListenerSettings { max_connections: 1, ..ListenerSettings::default() };
+        let (main, _stop, _serving) = start_with(settings.clone(), Router::new()).await;
+        let (other, _stop, _serving) = start_with(settings, Router::new()).await;
+        let mut first = TcpStream::connect(main).await.unwrap();
+        assert!(ask(&mut first).await.starts_with("HTTP/1.1 404"));
+        let mut second = TcpStream::connect(other).await.unwrap();
         assert!(ask(&mut second).await.starts_with("HTTP/1.1 503"));
     }
 }
