@@ -28,6 +28,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use crate::domain::Refusal;
 use crate::service::Services;
 use crate::settings::{HttpSettings, LimitSettings, WebAddress};
+use crate::wire::origin::is_of_host;
 use error::Failure;
 
 /// What writes the figures for `/metrics`.
@@ -98,10 +99,9 @@ impl Web {
         let Ok(origin) = origin.to_str() else { return false };
         let known = self.shared.http.allowed_origins.iter().any(|one| one.as_str() == origin);
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
         known
             || self.shared.public_url.as_str() == origin
-            || authority.is_some_and(|authority| host == Some(authority))
+            || host.is_some_and(|host| is_of_host(origin, host))
     }
 
     fn figures(&self) -> String {

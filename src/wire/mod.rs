@@ -4,4 +4,5 @@
 
 pub mod members_chat;
 pub mod neo;
+pub mod origin;
 pub mod plain;

@@ -14,6 +14,7 @@ use crate::domain::{Credentials, Refusal, RefusalKind};
 use crate::session::{Caller, Pace};
 use crate::settings::Anonymous;
 use crate::transport::websocket;
+use crate::wire::origin::is_of_host;
 
 /// The cookie of a browser's login.
 const COOKIE: &str = "sessionid";
@@ -28,8 +29,8 @@ impl Origins {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let own = origin.split_once("://").is_some_and(|(_, own)| Some(own) == host);
-        own || self.0.iter().any(|known| known == origin)
+        host.is_some_and(|host| is_of_host(origin, host))
+            || self.0.iter().any(|known| known == origin)
     }
 }
 
@@ -49,7 +50,8 @@ fn offered(headers: &HeaderMap, query: &str) -> (Option<Credentials>, bool) {
         let (name, value) = pair.trim().split_once('=')?;
         (name == COOKIE).then(|| value.to_owned())
     });
-    (session.map(Credentials::Cookie), true)
+    let by_cookie = session.is_some();
+    (session.map(Credentials::Cookie), by_cookie)
 }
 
 /// Answers a handshake.
@@ -128,7 +130,7 @@ mod tests {
             (vec![(header::AUTHORIZATION, "h")], "", Some("h"), false),
             (vec![cookie.clone()], "token=q%2e", Some("q."), false),
             (vec![cookie], "html=raw", Some("s"), true),
-            (vec![(header::COOKIE, "xsessionid=s")], "", None, true),
+            (vec![(header::COOKIE, "xsessionid=s")], "", None, false),
         ];
         for (all, query, secret, by_cookie) in table {
             let (credentials, cookie) = offered(&headers(&all), query);

@@ -53,6 +53,11 @@ async fn strangers_may_be_let_in_to_be_told_why_nothing_works() {
     page.asks(json!({ "command": "send", "room": room, "message": "hi" }), told).await;
     page.send_json(&json!({ "command": "dance" })).await;
     page.reads_nothing().await;
+    // There is no cookie that a foreign page could lean on.
+    let evil = [("origin", "http://evil.example")];
+    let mut page = Raw::connect(&house.address(""), &evil).await;
+    let told = json!({ "error": "USER_HAS_TO_LOGIN" });
+    page.asks(json!({ "command": "rooms" }), told).await;
 }
 
 /// Conformance check 6.
