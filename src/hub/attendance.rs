@@ -4,8 +4,10 @@
 //! A place may outlive its lost connection for a while, until the same login takes it over.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use super::ConnectionId;
 use crate::domain::{ConversationId, Event, LoginId, Party, Place, Principal, Timestamp};
@@ -64,6 +66,8 @@ type Room = BTreeMap<ConnectionId, Attendee>;
 #[derive(Debug, Default)]
 pub struct Attendance {
     state: Mutex<State>,
+    /// Who looks after kept places that are taken away.
+    evictions: OnceLock<mpsc::UnboundedSender<(ConversationId, LoginId)>>,
 }
 
 #[derive(Debug, Default)]
@@ -134,22 +138,40 @@ impl Attendance {
 
     /// Counts all connections of a principal out of a conversation.
     pub fn evict(&self, conversation: ConversationId, principal: Principal) -> Vec<Movement> {
-        let mut state = self.state.lock();
-        let Some(room) = state.rooms.get(&conversation) else { return Vec::new() };
-        let theirs: Vec<_> = room
-            .iter()
-            .filter(|(_, attendee)| attendee.who.principal() == principal)
-            .map(|(connection, _)| *connection)
-            .collect();
-        theirs.into_iter().filter_map(|one| state.take(conversation, one)).collect()
+        self.take_away(conversation, |attendee| attendee.who.principal() == principal)
     }
 
     /// Counts everybody out of a conversation.
     pub fn clear(&self, conversation: ConversationId) -> Vec<Movement> {
+        self.take_away(conversation, |_| true)
+    }
+
+    /// Where places are taken away that were kept, and from which login. Only the first who
+    /// asks hears of it.
+    pub fn evictions(&self) -> mpsc::UnboundedReceiver<(ConversationId, LoginId)> {
+        // Unbounded: there are at most as many entries as places.
+        let (evictions, next) = mpsc::unbounded_channel();
+        let _ = self.evictions.set(evictions);
+        next
+    }
+
+    fn take_away(
+        &self,
+        conversation: ConversationId,
+        whose: impl Fn(&Attendee) -> bool,
+    ) -> Vec<Movement> {
         let mut state = self.state.lock();
         let Some(room) = state.rooms.get(&conversation) else { return Vec::new() };
-        let all: Vec<_> = room.keys().copied().collect();
-        all.into_iter().filter_map(|one| state.take(conversation, one)).collect()
+        let theirs = room.iter().filter(|(_, attendee)| whose(attendee));
+        let theirs: Vec<_> = theirs.map(|(connection, _)| *connection).collect();
+        let gone: Vec<_> =
+            theirs.into_iter().filter_map(|one| state.take(conversation, one)).collect();
+        if let Some(evictions) = self.evictions.get() {
+            for kept in gone.iter().filter_map(|movement| movement.attendee.kept) {
+                let _ = evictions.send((conversation, kept.login));
+            }
+        }
+        gone
     }
 
     /// Whether a connection is in a conversation.

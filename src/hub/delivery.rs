@@ -16,13 +16,14 @@ type Rendered = Arc<dyn Any + Send + Sync>;
 pub struct Delivery {
     event: Event,
     pair: Option<(UserId, UserId)>,
+    in_room: bool,
     rendered: Mutex<Vec<(Rendition, Rendered)>>,
 }
 
 impl Delivery {
     /// An event that nobody has rendered yet.
     pub fn new(event: Event) -> Self {
-        Self { event, pair: None, rendered: Mutex::new(Vec::new()) }
+        Self { event, pair: None, in_room: false, rendered: Mutex::new(Vec::new()) }
     }
 
     /// The same, in the direct conversation of these two.
@@ -32,9 +33,21 @@ impl Delivery {
         self
     }
 
+    /// The same; whether in a room.
+    #[must_use]
+    pub const fn in_room(mut self, in_room: bool) -> Self {
+        self.in_room = in_room;
+        self
+    }
+
     /// The two ends, if it happened in a direct conversation.
     pub const fn pair(&self) -> Option<(UserId, UserId)> {
         self.pair
+    }
+
+    /// Whether it happened in a room, as far as it was told as mail.
+    pub const fn is_in_room(&self) -> bool {
+        self.in_room
     }
 
     /// What happened.

@@ -149,11 +149,15 @@ impl Hub {
         evictions
     }
 
-    /// The same with a conversation: who attended it is told so, and the rest of it, unless
-    /// it is at its end.
-    pub(super) async fn put_out(&self, principal: Principal, conversation: ConversationId) {
-        self.evict(principal, Topic::Conversation(conversation));
-        let gone = self.shared.attendance.evict(conversation, principal);
+    /// The same with several and a conversation: those who attended it are told so, and the
+    /// rest of it, unless it is at its end.
+    pub(super) async fn put_out(&self, principals: &[Principal], conversation: ConversationId) {
+        let mut gone = Vec::new();
+        // All of them first: who is out hears nothing of the others.
+        for principal in principals {
+            self.evict(*principal, Topic::Conversation(conversation));
+            gone.extend(self.shared.attendance.evict(conversation, *principal));
+        }
         for movement in &gone {
             self.unsubscribe(movement.connection, Topic::Attendance(conversation));
             self.offer_to(movement.connection, movement.event());

@@ -3,6 +3,7 @@
 //! Everything about one conversation goes through one task, so the next batch commits
 //! while a large room is being walked, and order within a conversation holds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +28,8 @@ pub struct Notice {
     pub event: Event,
     /// The two ends of the direct conversation that it is about.
     pub pair: Option<(UserId, UserId)>,
+    /// Whether it is about a room, as far as it is told as mail.
+    pub in_room: bool,
     /// Who is made deaf to what, right behind the event.
     pub evicted: Vec<(Principal, Topic)>,
 }
@@ -34,14 +37,19 @@ pub struct Notice {
 impl Notice {
     /// An event for those who listen to `topics`.
     pub fn new(topics: impl Into<Vec<Topic>>, event: Event) -> Self {
-        Self { topics: topics.into(), event, pair: None, evicted: Vec::new() }
+        Self { topics: topics.into(), event, pair: None, in_room: false, evicted: Vec::new() }
     }
 
-    /// Nothing that anybody hears, and `principal` is put out of a conversation.
-    pub fn putting_out(principal: Principal, conversation: ConversationId) -> Self {
+    /// Nothing that anybody hears, and these are put out of a conversation.
+    pub fn putting_out(
+        principals: impl IntoIterator<Item = Principal>,
+        conversation: ConversationId,
+    ) -> Self {
         let change = ConversationChange::Updated;
         let event = Event::ConversationChanged { conversation, change };
-        Self::new([], event).evicting(principal, Topic::Conversation(conversation))
+        let topic = Topic::Conversation(conversation);
+        let evicted = principals.into_iter().map(|principal| (principal, topic)).collect();
+        Self { evicted, ..Self::new([], event) }
     }
 
     /// The same, and `principal` hears nothing of `topic` afterwards.
@@ -226,7 +234,8 @@ impl Round {
             }
             _ => None,
         };
-        self.deliveries.push(Arc::new(Delivery::new(notice.event).between(notice.pair)));
+        let delivery = Delivery::new(notice.event).between(notice.pair);
+        self.deliveries.push(Arc::new(delivery.in_room(notice.in_room)));
         if ended.is_none() && notice.evicted.is_empty() {
             return;
         }
@@ -234,11 +243,17 @@ impl Round {
         if let Some(conversation) = ended {
             hub.empty(conversation);
         }
+        let mut put_out: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (principal, topic) in notice.evicted {
             match topic {
-                Topic::Conversation(conversation) => hub.put_out(principal, conversation).await,
+                Topic::Conversation(conversation) => {
+                    put_out.entry(conversation).or_default().push(principal);
+                }
                 _ => hub.evict(principal, topic),
             }
+        }
+        for (conversation, principals) in put_out {
+            hub.put_out(&principals, conversation).await;
         }
     }
 

@@ -37,7 +37,8 @@ impl Places {
     /// Starts the task; it ends when the last sender is dropped.
     pub(super) fn start(store: Store) -> Self {
         let (concerns, next) = mpsc::unbounded_channel();
-        tokio::spawn(look_after(store.clone(), next));
+        let evictions = store.hub().attendance().evictions();
+        tokio::spawn(look_after(store.clone(), next, evictions));
         Self { concerns, store }
     }
 
@@ -84,21 +85,34 @@ pub(super) async fn tell(store: &Store, movement: &Movement) {
 /// Tells that a place has ended, and forgets it where it was written down.
 pub(super) async fn end(store: &Store, movement: Movement) {
     tell(store, &movement).await;
-    let room = movement.conversation;
-    if let Some(kept) = movement.attendee.kept
-        && store.hub().attendance().kept(room, kept.login).is_none()
-        && let Err(error) = store.forget_place(kept.login, room).await
+    if let Some(kept) = movement.attendee.kept {
+        forget(store, movement.conversation, kept.login).await;
+    }
+}
+
+/// Forgets where a login was, unless another connection of it is still there.
+async fn forget(store: &Store, room: ConversationId, login: LoginId) {
+    if store.hub().attendance().kept(room, login).is_none()
+        && let Err(error) = store.forget_place(login, room).await
     {
         complain(&error);
     }
 }
 
-async fn look_after(store: Store, mut next: mpsc::UnboundedReceiver<Concern>) {
+async fn look_after(
+    store: Store,
+    mut next: mpsc::UnboundedReceiver<Concern>,
+    mut evictions: mpsc::UnboundedReceiver<(ConversationId, LoginId)>,
+) {
     let mut confirmed = HashSet::new();
     let mut due: Option<Instant> = None;
     loop {
         let concern = tokio::select! {
             concern = next.recv() => concern,
+            Some((room, login)) = evictions.recv() => {
+                forget(&store, room, login).await;
+                continue;
+            }
             () = async { sleep_until(due.unwrap_or_else(Instant::now)).await }, if due.is_some() => {
                 due = None;
                 write_confirmed(&store, &mut confirmed).await;

@@ -138,6 +138,22 @@ impl Typing {
         }
     }
 
+    /// The connection that has said so has left the conversation.
+    pub(super) async fn left(
+        &self,
+        principal: Principal,
+        conversation: ConversationId,
+        connection: ConnectionId,
+    ) {
+        let mut states = self.shared.stripe(conversation).lock().await;
+        let key = (principal, conversation);
+        if states.get(&key).is_some_and(|state| state.connection == Some(connection))
+            && let Some(state) = states.remove(&key)
+        {
+            self.shared.tell_end(conversation, state).await;
+        }
+    }
+
     /// A connection speaks for nobody any more.
     pub(super) fn gone(&self, connection: ConnectionId) {
         // Without the task the server is on its way down.

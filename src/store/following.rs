@@ -104,7 +104,7 @@ impl Store {
         let rooms = self.list_rooms().await?;
         let staff_only = rooms.iter().filter(|room| room.access == Access::Staff);
         let news = staff_only.fold(News::none(), |news, room| {
-            news.conversation(room.id, HubNotice::putting_out(principal, room.id))
+            news.conversation(room.id, HubNotice::putting_out([principal], room.id))
         });
         self.tell(news).await;
         Ok(())

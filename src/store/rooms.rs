@@ -2,7 +2,7 @@
 //!
 //! Open and staff rooms are listed for everybody, members' groups for their members.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use entity::{conversations, members};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
@@ -113,19 +113,20 @@ impl Store {
     }
 
     async fn put_out_strangers(&self, room: &Conversation) -> Result<News, StoreError> {
-        let mut news = News::none();
         if room.access != Access::Staff {
-            return Ok(news);
+            return Ok(News::none());
         }
         let present = self.hub().attendance().present(room.id);
-        let present: HashSet<_> = present.iter().map(crate::domain::Party::principal).collect();
+        let present: BTreeSet<_> = present.iter().map(crate::domain::Party::principal).collect();
+        let mut strangers = Vec::new();
         for principal in present {
             let standing = self.standing_now(principal, room.id).await?;
             if !standing.is_some_and(|standing| standing.takes_part()) {
-                news = news.conversation(room.id, Notice::putting_out(principal, room.id));
+                strangers.push(principal);
             }
         }
-        Ok(news)
+        let notice = Notice::putting_out(strangers, room.id);
+        Ok(News::none().conversation(room.id, notice))
     }
 
     /// Rooms that a user may know of, by title: all open and staff rooms, and the user's groups

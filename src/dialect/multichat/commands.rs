@@ -282,16 +282,15 @@ fn joined(
     present: &[String],
 ) -> Answer {
     let reference = tag.mention.reference.as_ref();
-    let ack = encode::joined(room, &session.style).answering(reference).frame();
-    let Some(replay) = replay else { return Step::reply(ack) };
-    let newest = replay.messages.last().and_then(|shown| shown.message.place);
-    session.left.remove(&room.id);
-    session.joined.insert(room.id, newest.unwrap_or(Place::new(0)));
-    let mut step = Step::reply(ack);
+    let mut step = Step::reply(encode::joined(room, &session.style).answering(reference).frame());
     if session.style.has(Feature::Members) {
         let members = encode::members(room.id, present, &session.style);
         step = step.and_reply(members.answering(reference).frame());
     }
+    let Some(replay) = replay else { return step };
+    let newest = replay.messages.last().and_then(|shown| shown.message.place);
+    session.left.remove(&room.id);
+    session.joined.insert(room.id, newest.unwrap_or(Place::new(0)));
     let showing = session.showing();
     let packets = if session.style.has(Feature::History) {
         vec![showing.history(room.id, &replay).answering(reference)]

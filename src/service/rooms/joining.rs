@@ -25,8 +25,9 @@ impl Services {
         let standing = self.room_of(caller, room, groups).await?;
         let connection = caller.connection.ok_or_else(unknown_room)?;
         if self.hub().attendance().is_in(room, connection) {
+            let present = names(&self.hub().attendance().present(room));
             let room = standing.conversation.clone().into();
-            return Ok(RoomReply::Joined { room, replay: None, present: Vec::new() });
+            return Ok(RoomReply::Joined { room, replay: None, present });
         }
         let kept =
             keep.map(|_| Kept { login: caller.login, confirmed: Place::new(0), until: None });
@@ -97,6 +98,9 @@ impl Services {
         groups: bool,
     ) -> Result<RoomReply, Refusal> {
         let standing = self.room_of(caller, room, groups).await?;
+        if let Some(connection) = caller.connection {
+            self.typing().left(caller.principal, room, connection).await;
+        }
         self.leave_conversation(caller, room).await;
         Ok(RoomReply::Left(standing.conversation.clone().into()))
     }

@@ -202,6 +202,35 @@ async fn staff_keeps_rooms_and_who_loses_access_is_put_out_at_once() {
     s.asks(json!({ "command": "room_delete", "room": room }), error("ROOM_INVALID")).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_put_out_together_with_others_hears_nothing_of_them() {
+    let house = House::open().await;
+    let room = house.room("Lobby").await;
+    let mut staff = house.browser(house.user("boss", &["--staff"])).await;
+    staff.join(room).await;
+    let mut others = Vec::new();
+    for name in ["ann", "bob", "cem"] {
+        let mut other = house.browser(house.person(name)).await;
+        other.join(room).await;
+        others.push(other);
+    }
+    for seat in others.iter_mut().chain([&mut staff]) {
+        seat.packets().await;
+    }
+    let close = json!({ "command": "room_update", "room": room, "staff_only": true });
+    staff.send_json(&close).await;
+    let room = room.to_string();
+    let changed = json!({ "msg_type": 12, "room": room, "title": "Lobby", "staff_only": true });
+    for other in &mut others {
+        other.reads(json!({ "leave": room })).await;
+        other.reads(changed.clone()).await;
+    }
+    for name in ["ann", "bob", "cem"] {
+        staff.reads(json!({ "msg_type": 5, "room": room, "username": name })).await;
+    }
+    staff.reads(changed).await;
+}
+
 /// Conformance check 10, for changes by the command line.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_operator_changes_is_told_within_two_seconds() {

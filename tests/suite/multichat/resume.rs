@@ -13,8 +13,43 @@ use crate::support::site::{Process, Site};
 /// How long a lost connection's rooms are kept here, in seconds.
 const KEPT: u32 = 8;
 
-async fn house() -> House {
-    House::with(|settings| settings.multichat.resume_seconds = KEPT).await
+/// A house with a room, in which one is heard by a page and the other's pages come and go.
+struct Stage {
+    house: House,
+    room: i64,
+    /// ann's page, which has joined the room.
+    a: Seat,
+    bob: i64,
+    /// Of a browser of bob's.
+    cookie: String,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let set = |settings: &mut klatsch::settings::Settings| {
+            settings.multichat.resume_seconds = KEPT;
+        };
+        let house = House::with(set).await;
+        let (ann, bob) = (house.person("ann"), house.person("bob"));
+        let room = house.room("Lobby").await;
+        let cookie = house.cookie(bob);
+        let mut a = house.browser(ann).await;
+        a.join(room).await;
+        Self { house, room, a, bob, cookie }
+    }
+
+    /// bob's page, which has joined nothing by itself.
+    async fn page(&self) -> Seat {
+        self.house.page(&self.cookie).await
+    }
+
+    /// The same, which joins the room, and ann hears of it.
+    async fn joined(&mut self) -> Seat {
+        let mut page = self.page().await;
+        page.join(self.room).await;
+        self.a.of_type(4).await;
+        page
+    }
 }
 
 fn gone(room: i64, who: &str) -> Value {
@@ -30,35 +65,29 @@ async fn leave_page(mut page: Seat, code: u16) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_was_lost_gets_its_rooms_and_what_it_missed_and_nobody_notices() {
-    let house = house().await;
-    let (ann, bob) = (house.person("ann"), house.person("bob"));
-    let (room, other) = (house.room("Lobby").await, house.room("Other").await);
-    let cookie = house.cookie(bob);
-    let mut a = house.browser(ann).await;
-    a.join(room).await;
-    let mut b = house.page(&cookie).await;
-    b.join(room).await;
+    let mut stage = Stage::set().await;
+    let (room, other) = (stage.room, stage.house.room("Other").await);
+    let mut b = stage.joined().await;
     b.join(other).await;
-    a.json().await;
-    a.say(room, "read").await;
+    stage.a.say(room, "read").await;
     assert_eq!(b.json().await["message"], "read");
     // It answers the server's pings before it is lost.
     b.packets().await;
     b.packets().await;
     b.vanish();
     for text in ["one", "two", "three"] {
-        a.say(room, text).await;
+        stage.a.say(room, text).await;
     }
-    let mut b = house.page(&cookie).await;
+    let mut b = stage.page().await;
     for text in ["one", "two", "three"] {
         let packet = b.json().await;
         assert_eq!((&packet["message"], &packet["replay"]), (&json!(text), &json!(true)));
     }
     b.reads_nothing().await;
     b.say(room, "back").await;
-    assert_eq!(a.json().await["message"], "back");
+    assert_eq!(stage.a.json().await["message"], "back");
     b.say(other, "here too").await;
-    a.reads_nothing().await;
+    stage.a.reads_nothing().await;
     b.asks(
         json!({ "command": "join", "room": room }),
         json!({ "join": room.to_string(), "title": "Lobby" }),
@@ -67,28 +96,22 @@ async fn a_page_that_was_lost_gets_its_rooms_and_what_it_missed_and_nobody_notic
     // And once more, from the place where it has come back.
     b.packets().await;
     b.vanish();
-    a.say(room, "four").await;
-    let mut b = house.page(&cookie).await;
+    stage.a.say(room, "four").await;
+    let mut b = stage.page().await;
     assert_eq!(b.json().await["message"], "four");
     b.reads_nothing().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_confirmed_is_shown_again() {
-    let house = house().await;
-    let (ann, bob) = (house.person("ann"), house.person("bob"));
-    let room = house.room("Lobby").await;
-    let cookie = house.cookie(bob);
-    let mut a = house.browser(ann).await;
-    a.join(room).await;
-    let mut b = house.page(&cookie).await;
-    b.join(room).await;
-    a.json().await;
-    a.say(room, "seen by nobody").await;
+    let mut stage = Stage::set().await;
+    let room = stage.room;
+    let b = stage.joined().await;
+    stage.a.say(room, "seen by nobody").await;
     // It never reads, so it never answers a ping.
     b.vanish();
-    a.say(room, "later").await;
-    let mut b = house.page(&cookie).await;
+    stage.a.say(room, "later").await;
+    let mut b = stage.page().await;
     for text in ["seen by nobody", "later"] {
         assert_eq!(b.json().await["message"], text);
     }
@@ -96,19 +119,13 @@ async fn what_was_not_confirmed_is_shown_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_is_left_or_reloaded_takes_its_rooms_along() {
-    let house = house().await;
-    let (ann, bob) = (house.person("ann"), house.person("bob"));
-    let room = house.room("Lobby").await;
-    let cookie = house.cookie(bob);
-    let mut a = house.browser(ann).await;
-    a.join(room).await;
+    let mut stage = Stage::set().await;
+    let room = stage.room;
     for code in [1001, 1000] {
-        let mut b = house.page(&cookie).await;
-        b.join(room).await;
-        a.json().await;
+        let b = stage.joined().await;
         leave_page(b, code).await;
-        a.reads(gone(room, "bob")).await;
-        let mut b = house.page(&cookie).await;
+        stage.a.reads(gone(room, "bob")).await;
+        let mut b = stage.page().await;
         b.packets().await;
         let send = json!({ "command": "send", "room": room, "message": "hi" });
         b.asks(send, json!({ "error": "ROOM_ACCESS_DENIED" })).await;
@@ -118,51 +135,39 @@ async fn a_page_that_is_left_or_reloaded_takes_its_rooms_along() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_is_given_up_when_its_time_is_over() {
-    let house = house().await;
-    let (ann, bob) = (house.person("ann"), house.person("bob"));
-    let room = house.room("Lobby").await;
-    let cookie = house.cookie(bob);
-    let mut a = house.browser(ann).await;
-    a.join(room).await;
-    let mut b = house.page(&cookie).await;
-    b.join(room).await;
-    a.json().await;
-    b.vanish();
-    assert_eq!(a.next_within(Duration::from_secs(u64::from(KEPT) / 2)).await, None);
-    a.reads(gone(room, "bob")).await;
-    let mut b = house.page(&cookie).await;
+    let mut stage = Stage::set().await;
+    let room = stage.room;
+    stage.joined().await.vanish();
+    let half = Duration::from_secs(u64::from(KEPT) / 2);
+    assert_eq!(stage.a.next_within(half).await, None);
+    stage.a.reads(gone(room, "bob")).await;
+    let mut b = stage.page().await;
     let send = json!({ "command": "send", "room": room, "message": "hi" });
     b.asks(send, json!({ "error": "ROOM_ACCESS_DENIED" })).await;
     // Programs are not resumed: they leave at once, and join behind what they have.
-    let mut c = house.program(bob, "").await;
+    let mut c = stage.house.program(stage.bob, "").await;
     c.join(room).await;
-    a.json().await;
+    stage.a.json().await;
     c.vanish();
-    a.reads(gone(room, "bob")).await;
+    stage.a.reads(gone(room, "bob")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_pages_of_one_login_do_not_take_each_other_s_rooms() {
-    let house = house().await;
-    let (ann, bob) = (house.person("ann"), house.person("bob"));
-    let (one, two) = (house.room("One").await, house.room("Two").await);
-    let cookie = house.cookie(bob);
-    let mut a = house.browser(ann).await;
-    a.join(one).await;
-    let mut first = house.page(&cookie).await;
-    first.join(one).await;
-    a.json().await;
+    let mut stage = Stage::set().await;
+    let (one, two) = (stage.room, stage.house.room("Two").await);
+    let mut first = stage.joined().await;
     // A second page opens while the first lives: it answers, keeps its room, and the second
     // has none; a word into the room waits until that is known.
     let answering = tokio::spawn(async move {
         let heard = first.json().await;
         (first, heard)
     });
-    let mut second = house.page(&cookie).await;
+    let mut second = stage.page().await;
     second.join(two).await;
     let send = json!({ "command": "send", "room": one, "message": "hi" });
     second.asks(send, json!({ "error": "ROOM_ACCESS_DENIED" })).await;
-    a.say(one, "to the first").await;
+    stage.a.say(one, "to the first").await;
     let (mut first, heard) = answering.await.unwrap();
     assert_eq!(heard["message"], "to the first");
     second.reads_nothing().await;
@@ -171,57 +176,94 @@ async fn two_pages_of_one_login_do_not_take_each_other_s_rooms() {
     second.packets().await;
     first.vanish();
     second.vanish();
-    let mut back = house.page(&cookie).await;
+    let mut back = stage.page().await;
     back.packets().await;
     back.say(one, "one").await;
     back.say(two, "two").await;
-    assert_eq!(a.json().await["message"], "one");
+    assert_eq!(stage.a.json().await["message"], "one");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_back_before_the_loss_is_noticed_takes_over_and_its_words_wait() {
-    let house = house().await;
-    let (ann, bob) = (house.person("ann"), house.person("bob"));
-    let room = house.room("Lobby").await;
-    let cookie = house.cookie(bob);
-    let mut a = house.browser(ann).await;
-    a.join(room).await;
-    let mut lost = house.page(&cookie).await;
-    lost.join(room).await;
-    a.json().await;
+    let mut stage = Stage::set().await;
+    let room = stage.room;
+    let lost = stage.joined().await;
     // It lives on, but answers nothing any more.
-    let mut b = house.page(&cookie).await;
+    let mut b = stage.page().await;
     b.send_json(&json!({ "command": "send", "room": room, "message": "first" })).await;
     b.send_json(&json!({ "command": "send", "room": room, "message": "second" })).await;
-    a.say(room, "meanwhile").await;
+    stage.a.say(room, "meanwhile").await;
     let read = b.json().await;
     assert_eq!((&read["message"], &read["replay"]), (&json!("meanwhile"), &json!(true)));
     for text in ["first", "second"] {
         assert_eq!(b.json().await["message"], text);
-        assert_eq!(a.json().await["message"], text);
+        assert_eq!(stage.a.json().await["message"], text);
     }
-    a.reads_nothing().await;
+    stage.a.reads_nothing().await;
     drop(lost);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn access_is_looked_at_again_when_a_room_is_taken_over() {
-    let house = house().await;
-    let boss = house.user("boss", &["--staff"]);
-    let chief = house.user("chief", &["--staff"]);
-    let room = house.staff_room("Staff").await;
-    let cookie = house.cookie(boss);
-    let mut c = house.browser(chief).await;
+    let stage = Stage::set().await;
+    let room = stage.house.staff_room("Staff").await;
+    let staff = |is: bool| {
+        let flag = if is { "--staff" } else { "--no-staff" };
+        stage.house.world.command(&["user", "set", "bob@example.org", flag]);
+    };
+    let mut c = stage.house.browser(stage.house.user("chief", &["--staff"])).await;
     c.join(room).await;
-    let mut b = house.page(&cookie).await;
+    staff(true);
+    let mut b = stage.page().await;
     b.join(room).await;
     c.json().await;
     b.vanish();
-    house.world.command(&["user", "set", &boss.to_string(), "--no-staff"]);
-    let mut b = house.page(&cookie).await;
+    staff(false);
+    let mut b = stage.page().await;
     let send = json!({ "command": "send", "room": room, "message": "hi" });
     b.asks(send, json!({ "error": "ROOM_ACCESS_DENIED" })).await;
-    c.reads(gone(room, "boss")).await;
+    c.reads(gone(room, "bob")).await;
+}
+
+/// What is written down about a room ends with the place in it, however that ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_can_come_back_to_nothing_is_kept() {
+    let mut stage = Stage::set().await;
+    let (first, second) = (stage.room, stage.house.room("Second").await);
+    let database = stage.house.world.folder().join("klatsch.db");
+    let database = rusqlite::Connection::open(database).unwrap();
+    let kept = || {
+        let mut all = database
+            .prepare("SELECT conversation_id FROM multichat_parked ORDER BY 1, login_id")
+            .unwrap();
+        let rows = all.query_map([], |row| row.get(0)).unwrap();
+        rows.collect::<Result<Vec<i64>, _>>().unwrap()
+    };
+    let mut b = stage.joined().await;
+    b.join(second).await;
+    assert_eq!(kept(), [first, first, second]);
+    let keeper = stage.house.user("boss", &["--staff"]);
+    let mut keeper = stage.house.program(keeper, "?features=").await;
+    keeper.of_type(20).await;
+    // Those who are not staff are put out, also who is away for a moment.
+    b.vanish();
+    let close = json!({ "command": "room_update", "room": first, "staff_only": true });
+    keeper.send_json(&close).await;
+    keeper.of_type(12).await;
+    until(|| kept() == [second]).await;
+    keeper.send_json(&json!({ "command": "room_delete", "room": second })).await;
+    keeper.of_type(13).await;
+    until(|| kept().is_empty()).await;
+}
+
+/// Waits for a state.
+async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::world::DEADLINE, waiting).await.expect("it comes to be");
 }
 
 async fn page_of(process: &Process, cookie: &str) -> Raw {

@@ -64,6 +64,10 @@ async fn those_who_were_there_before_hear_who_comes_and_goes() {
     second
         .reads(json!({ "msg_type": 16, "room": room.to_string(), "usernames": names, "ref": "m" }))
         .await;
+    // With each acknowledgement.
+    second.send_json(&json!({ "command": "join", "room": room })).await;
+    second.reads(json!({ "join": room.to_string(), "title": "Lobby" })).await;
+    second.reads(json!({ "msg_type": 16, "room": room.to_string(), "usernames": names })).await;
     for seat in [&mut a, &mut first] {
         seat.reads(entered(room, "bob")).await;
     }
@@ -366,6 +370,12 @@ async fn typing_and_reading_are_told_to_those_who_asked() {
         json!({ "error": "ROOM_ACCESS_DENIED" }),
     )
     .await;
+    // Who leaves types no more.
+    b.send_json(&say(true)).await;
+    a.reads(typing(true)).await;
+    b.send_json(&json!({ "command": "leave", "room": room })).await;
+    a.reads(typing(false)).await;
+    a.reads(gone(room, "bob")).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
