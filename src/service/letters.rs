@@ -215,7 +215,8 @@ impl Services {
     ) -> Result<Arc<Standing>, Refusal> {
         let mut of_other_kind = false;
         if let Some(standing) = self.letter_standing(caller, to.numbered).await? {
-            if kind.is_none_or(|kind| standing.conversation.kind == kind) {
+            let is_direct = standing.conversation.kind == Kind::Direct;
+            if kind.is_none_or(|kind| (kind == Kind::Direct) == is_direct) {
                 return Ok(standing);
             }
             of_other_kind = true;
@@ -229,7 +230,7 @@ impl Services {
         Err(no_conversation())
     }
 
-    /// How a caller stands to a direct conversation or group it takes part in.
+    /// How a caller stands to a conversation it takes part in; a room is a group here.
     async fn letter_standing(
         &self,
         caller: &Caller,
@@ -241,8 +242,7 @@ impl Services {
             Err(refusal) if refusal.is_our_fault() => return Err(refusal),
             Err(_) => return Ok(None),
         };
-        let is_letter = standing.conversation.kind != Kind::Room && standing.takes_part();
-        Ok(is_letter.then_some(standing))
+        Ok(standing.takes_part().then_some(standing))
     }
 
     async fn post_letter(

@@ -89,6 +89,13 @@ where
         self
     }
 
+    /// The same, in a room, told as mail.
+    pub(crate) fn event_in_room(mut self, event: Event) -> Self {
+        let step = self.session.on_event(&Arc::new(Delivery::new(event).in_room(true)));
+        self.note(step);
+        self
+    }
+
     /// The client reads exactly these frames.
     #[track_caller]
     pub(crate) fn client_reads(mut self, frames: impl IntoIterator<Item = S::Outgoing>) -> Self {

@@ -1,5 +1,5 @@
-//! Who is sent what happens in direct conversations and groups without joining them: the
-//! members who listen to their mail.
+//! Who is sent what happens in conversations without joining them: the members who listen to
+//! their mail.
 //!
 //! Who belongs to a conversation is kept while nobody comes or goes; what is told under the
 //! write turn is told to those who belong at that commit.
@@ -11,19 +11,21 @@ use moka::sync::Cache;
 use super::conversations::{find_conversation, living};
 use super::standings::Epoch;
 use super::{Store, StoreError};
-use crate::domain::{ConversationId, Kind, Topic, UserId};
+use crate::domain::{Access, ConversationId, Kind, Topic, UserId};
 use crate::hub::{News, Published};
 
 /// How many conversations are kept.
 const KEPT: u64 = 100_000;
 
-/// Who is in a conversation; nobody where it is a room.
+/// Who is in a conversation.
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     /// Everybody who belongs to it.
     pub(super) members: Box<[UserId]>,
     /// The two ends of a direct one.
     pair: Option<(UserId, UserId)>,
+    /// Whether it is a room.
+    in_room: bool,
 }
 
 /// Members of conversations, as far as they were asked for.
@@ -48,6 +50,7 @@ impl Store {
                 match self.audience(conversation).await {
                     Ok(audience) => {
                         notice.pair = audience.pair;
+                        notice.in_room = audience.in_room;
                         let mail = audience.members.iter().map(|member| Topic::Mail(*member));
                         notice.topics.extend(self.hub().heard(mail));
                     }
@@ -62,7 +65,7 @@ impl Store {
         self.publishers().hand_over(news)
     }
 
-    /// Who belongs to a direct conversation or a group right now.
+    /// Who belongs to a conversation right now, and may hear it.
     pub(super) async fn audience(
         &self,
         conversation: ConversationId,
@@ -74,17 +77,22 @@ impl Store {
         {
             return Ok(audience);
         }
-        let found = find_conversation(self.reads(), conversation).await?;
-        let audience = match found {
-            Some(found) if found.kind != Kind::Room => {
-                let rows = living(self.reads(), conversation).await?;
-                let members = rows.into_iter().map(|row| UserId::new(row.user_id)).collect();
-                Audience { members, pair: found.pair }
-            }
-            Some(_) | None => Audience::default(),
+        let Some(found) = find_conversation(self.reads(), conversation).await? else {
+            return Ok(Arc::default());
         };
-        let audience = Arc::new(audience);
-        cache.insert(conversation, (epoch, Arc::clone(&audience)));
+        let rows = living(self.reads(), conversation).await?;
+        let mut members: Box<[_]> = rows.into_iter().map(|row| UserId::new(row.user_id)).collect();
+        let for_staff = found.access == Access::Staff;
+        if for_staff {
+            let users = self.list_users_named(members.iter().copied()).await?;
+            members = users.iter().filter(|user| user.is_staff()).map(|user| user.id).collect();
+        }
+        let in_room = found.kind == Kind::Room;
+        let audience = Arc::new(Audience { members, pair: found.pair, in_room });
+        // Whether somebody is staff is looked up for each message.
+        if !for_staff {
+            cache.insert(conversation, (epoch, Arc::clone(&audience)));
+        }
         Ok(audience)
     }
 }

@@ -4,9 +4,14 @@
 //! Lives on a port of its own, under every path, and at `/courier` on the main listener. The
 //! first message says who the client is.
 
+mod backlog;
 mod codec;
+mod complaint;
 mod encode;
+mod extras;
 mod greeting;
+mod hearing;
+mod requests;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -50,6 +55,9 @@ struct CourierManners {
     delivery_confirm: DeliveryConfirm,
     receipts: ReceiptsPolicy,
     auth_timeout: Duration,
+    /// What may be held back while waiting messages are written: frames, and bytes.
+    held_frames: usize,
+    held_bytes: usize,
 }
 
 /// What the handshake says.
@@ -105,6 +113,8 @@ impl Courier {
             delivery_confirm: settings.delivery_confirm,
             receipts: settings.receipts,
             auth_timeout: settings.auth_timeout.duration(),
+            held_frames: limits.sink_frames.get(),
+            held_bytes: limits.sink_bytes.get(),
         };
         let raw = RawSettings {
             frame_bytes: settings.max_frame_bytes.get(),

@@ -28,6 +28,8 @@ fn manners(delivery_confirm: DeliveryConfirm) -> Arc<CourierManners> {
         delivery_confirm,
         receipts: ReceiptsPolicy::OptIn,
         auth_timeout: Duration::from_mins(2),
+        held_frames: 3,
+        held_bytes: 1 << 20,
     })
 }
 
@@ -161,6 +163,60 @@ fn what_happens_while_waiting_messages_are_read_is_read_once_more() {
         .event(posted(13, "three", 2))
         .event(posted(14, "four", 2))
         .client_reads([shown(14, "four")]);
+}
+
+#[test]
+fn what_never_waits_is_told_in_its_place_among_what_waits_and_behind_it() {
+    let frame = |id: i64, words: &str, who: &str, number: i64| {
+        let plain = shown(id, words).replace("Bob", who);
+        Utf8Bytes::from(plain.replace('}', &format!(",\"sender_id\":{number}}}")))
+    };
+    let begun = |extras| {
+        Script::open(session(Visit { extras, ..Visit::default() }))
+            .client(Frame::from("1"))
+            .asks(&identify(number(false)), Ok(as_ann()))
+            // Of another connection of one's own, of somebody else, and of a room.
+            .event(posted(12, "mine", 1))
+            .event(posted(13, "two", 2))
+            .event_in_room(posted(14, "in a room", 3))
+            .asks(&collect(0), Ok(waiting(vec![said(11, "one", 2)])))
+            .asks(&collect(12), Ok(waiting(vec![said(13, "two", 2)])))
+    };
+    let greeting = Utf8Bytes::from("user id 1 received");
+    begun(false).client_reads([
+        greeting.clone(),
+        shown(11, "one"),
+        shown(13, "two"),
+        shown(14, "in a room"),
+    ]);
+    begun(true).client_reads([
+        greeting,
+        frame(11, "one", "Bob", 2),
+        frame(12, "mine", "Ann", 1),
+        frame(13, "two", "Bob", 2),
+        "{\"type\":\"backlog_done\",\"count\":2}".into(),
+        frame(14, "in a room", "Bob", 3),
+    ]);
+}
+
+#[test]
+fn of_what_never_waits_only_so_much_is_held() {
+    let mut script = Script::open(session(Visit::default()))
+        .client(Frame::from("1"))
+        .asks(&identify(number(false)), Ok(as_ann()));
+    for id in 20..30 {
+        script = script.event_in_room(posted(id, "on", 2));
+    }
+    script
+        .asks(&collect(0), Ok(waiting(Vec::new())))
+        .client_reads([
+            "user id 1 received".into(),
+            shown(20, "on"),
+            shown(21, "on"),
+            shown(22, "on"),
+        ])
+        .event_in_room(posted(30, "and on", 2))
+        .client_reads([shown(30, "and on")]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::support::raw::Raw;
+
 use super::{DOCUMENTED, hears, keys, open_group, open_personal, post_office, say, with};
 
 /// Conformance check 13, from there to here.
@@ -90,6 +92,60 @@ async fn files_arrive_as_lines_when_their_bytes_are_there() {
         }
         b.reads_nothing().await;
     }
+}
+
+/// multichat 13.4: a room is a group for those who have a place in it and are here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_is_a_group_for_those_who_have_joined_it() {
+    let world = post_office().await;
+    let (mut ann, bob) = (world.person("ann").await, world.person("bob").await);
+    let mut b = world.fan_of(&bob).await;
+    b.json().await;
+    let room = world.command(&["room", "add", "Lobby", "--description", "For all"]);
+    let room = serde_json::from_str::<serde_json::Value>(&room).unwrap()["id"].as_i64().unwrap();
+    let told = json!({"msg": "hi", "conv_id": room, "type": "group"});
+    b.send_json(&told).await;
+    assert_eq!(b.json().await["code"], "conversation_not_found");
+    ann.joins(room).await;
+    ann.asks("message", json!({"conversation_id": room, "text_message": "nobody hears"})).await;
+    let multichat = format!("ws://{}/chat/stream/?token={}", world.address, bob.token);
+    let mut page = Raw::connect(&multichat, &[]).await;
+    page.send_json(&json!({"command": "join", "room": room, "history": 0})).await;
+    assert_eq!(page.json().await["title"], "Lobby");
+    ann.asks("message", json!({"conversation_id": room, "text_message": "hello"})).await;
+    let heard = hears(&mut b, "hello").await;
+    assert_eq!((&heard["conv_id"], &heard["type"]), (&json!(room), &json!("group")));
+    assert_eq!(page.json().await["message"], "hello");
+    // Back as in any group.
+    let id = say(&mut b, "group", room, "hi").await;
+    let heard = page.json().await;
+    assert_eq!((&heard["message"], &heard["id"]), (&json!("hi"), &json!(id)));
+    b.send_json(&json!({"msg": "hi", "conv_id": room, "type": "personal"})).await;
+    assert_eq!(b.json().await["code"], "wrong_conversation_type");
+    b.send_json(&json!({"type": "conv_info", "conv_id": room})).await;
+    let info = b.json().await;
+    assert_eq!(
+        (&info["kind"], &info["group_name"], &info["description"], &info["member"]),
+        (&json!("group"), &json!("Lobby"), &json!("For all"), &json!([ann.id, bob.id]))
+    );
+    b.send_json(&json!({"type": "conversations"})).await;
+    assert_eq!(b.json().await["conversations"][0]["conv_id"], room);
+    // Who is away misses it: rooms keep nothing for anybody.
+    b.close().await;
+    ann.asks("message", json!({"conversation_id": room, "text_message": "missed"})).await;
+    let mut b = world.fan_of(&bob).await;
+    assert_eq!(b.json().await, json!({"type": "backlog_done", "count": 0}));
+    // Who loses access hears and says nothing further.
+    let staff = format!("ws://{}/chat/stream/?features=&token={}", world.address, ann.token);
+    world.command(&["user", "set", &ann.email, "--staff"]);
+    let mut keeper = Raw::connect(&staff, &[]).await;
+    keeper.json().await;
+    let update = json!({"command": "room_update", "room": room, "staff_only": true});
+    keeper.send_json(&update).await;
+    keeper.json().await;
+    ann.asks("message", json!({"conversation_id": room, "text_message": "staff alone"})).await;
+    b.send_json(&told).await;
+    assert_eq!(b.json().await["code"], "conversation_not_found");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
