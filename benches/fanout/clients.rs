@@ -11,6 +11,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// How many of a crowd speak: who is served in order has one message under way.
+const SPEAKERS: usize = 8;
+
 /// How clients talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wire {
@@ -45,11 +48,10 @@ impl Dialect {
     }
 }
 
-/// Connections that are all in the room; the first one speaks.
+/// Connections that are all in the room; the first few speak in turn.
 pub(crate) struct Crowd {
-    /// How the one speaks who speaks.
-    wire: Wire,
-    speaker: mpsc::UnboundedSender<String>,
+    /// Who speaks, and how.
+    speakers: Vec<(Wire, mpsc::UnboundedSender<String>)>,
     heard: mpsc::UnboundedReceiver<Instant>,
     size: usize,
     conversation: Option<i64>,
@@ -65,7 +67,7 @@ impl Crowd {
             Wire::Bare => None,
         };
         let (tell, heard) = mpsc::unbounded_channel();
-        let mut speaker = None;
+        let mut speakers = Vec::new();
         for number in 0..size {
             let wire = wires[number % wires.len()];
             let mut socket = connect(wire, address, access.as_ref()).await;
@@ -81,11 +83,12 @@ impl Crowd {
                 }
             });
             tokio::spawn(listen(read, say.clone(), tell.clone()));
-            speaker.get_or_insert(say);
+            if speakers.len() < SPEAKERS {
+                speakers.push((wire, say));
+            }
         }
-        let speaker = speaker.expect("there is a first client");
         let conversation = access.map(|access| access.conversation);
-        Self { wire, speaker, heard, size, conversation }
+        Self { speakers, heard, size, conversation }
     }
 
     /// Sends so many messages, at most `under_way` of them not yet heard by all; gives the
@@ -98,7 +101,8 @@ impl Crowd {
         let mut finished = 0;
         while finished < messages {
             while sent < messages && begun.len() < under_way {
-                self.speaker.send(self.message(sent)).unwrap();
+                let (wire, speaker) = &self.speakers[sent % self.speakers.len()];
+                speaker.send(self.message(*wire, sent)).unwrap();
                 begun.push_back(Instant::now());
                 sent += 1;
             }
@@ -120,11 +124,11 @@ impl Crowd {
         latencies
     }
 
-    fn message(&self, number: usize) -> String {
+    fn message(&self, wire: Wire, number: usize) -> String {
         let text = format!(
             "message number {number:06} of about eighty bytes, which is what people write at once"
         );
-        match (self.wire, self.conversation) {
+        match (wire, self.conversation) {
             (Wire::SocketIo, Some(id)) => {
                 format!("42{}", json!(["message", { "conversation_id": id, "text_message": text }]))
             }
