@@ -8,11 +8,8 @@ mod clients;
 mod servers;
 mod usage;
 
-use std::time::Duration;
-
 use clients::{Crowd, Dialect, Wire};
 use servers::Server;
-use usage::Usage;
 
 /// Connections in the room.
 const LISTENERS: usize = 1000;
@@ -110,12 +107,11 @@ async fn idle_kib(contender: Contender, wire: Wire) -> f64 {
     let server = Server::start(contender);
     // Warms up what is made at the first use.
     let first = Crowd::gather(&[wire], &server.address, 20).await;
-    let before = Usage::of(server.child.id());
+    let before = server.settled_kib().await;
     let crowd = Crowd::gather(&[wire], &server.address, IDLE).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = Usage::of(server.child.id());
+    let after = server.settled_kib().await;
     drop((first, crowd));
-    (after.resident_kib - before.resident_kib) / IDLE as f64
+    (after - before) / IDLE as f64
 }
 
 /// What one run of one server gave.
@@ -130,20 +126,22 @@ struct Figures {
 
 async fn measure(contender: Contender) -> Figures {
     let server = Server::start(contender);
-    let before = Usage::of(server.child.id());
+    // Accounts are made and passwords hashed, which takes memory for a moment.
+    let first = Crowd::gather(contender.wires(), &server.address, 1).await;
+    let before = server.settled_kib().await;
     let mut crowd = Crowd::gather(contender.wires(), &server.address, LISTENERS).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let gathered = Usage::of(server.child.id());
+    let gathered = server.settled_kib().await;
     // Warms up what is compiled or cached at the first use.
     crowd.play(20, 1).await;
-    let warm = Usage::of(server.child.id());
+    let warm = server.usage();
     let latencies = crowd.play(SINGLES, 1).await;
-    let singly = Usage::of(server.child.id());
+    let singly = server.usage();
     crowd.play(PIPELINED, UNDER_WAY).await;
-    let end = Usage::of(server.child.id());
+    let end = server.usage();
+    drop(first);
     let deliveries = |messages: usize| (messages * LISTENERS) as f64;
     Figures {
-        idle_kib: (gathered.resident_kib - before.resident_kib) / LISTENERS as f64,
+        idle_kib: (gathered - before) / LISTENERS as f64,
         single_us: (singly.cpu_us - warm.cpu_us) / deliveries(SINGLES),
         pipelined_us: (end.cpu_us - singly.cpu_us) / deliveries(PIPELINED),
         p50_ms: quantile(&latencies, 0.5),

@@ -4,6 +4,7 @@ use std::io::BufRead as _;
 use std::process::{Child, Command, Stdio};
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -17,7 +18,8 @@ use socketioxide::extract::{AckSender, Data, SocketRef, TryData};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::{Contender, usage};
+use crate::Contender;
+use crate::usage::{self, Usage};
 
 /// What is measured is not how much somebody may send.
 const UNBOUNDED: [(&str, &str); 6] = [
@@ -31,7 +33,7 @@ const UNBOUNDED: [(&str, &str); 6] = [
 
 /// A server in a process and on a core of its own.
 pub(crate) struct Server {
-    pub(crate) child: Child,
+    child: Child,
     pub(crate) address: String,
     _data: tempfile::TempDir,
 }
@@ -64,6 +66,29 @@ impl Server {
         // What else it tells is read as well, or it could not tell it.
         std::thread::spawn(move || told.for_each(drop));
         Self { child, address, _data: data }
+    }
+}
+
+impl Server {
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage::of(self.child.id())
+    }
+
+    /// Memory it holds once it neither takes nor gives back any, in KiB.
+    pub(crate) async fn settled_kib(&self) -> f64 {
+        let mut last = f64::NAN;
+        let mut same = 0;
+        for _ in 0..40 {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            let now = self.usage().resident_kib;
+            same = if (now - last).abs() < 64.0 { same + 1 } else { 0 };
+            last = now;
+            if same == 8 {
+                break;
+            }
+        }
+        last
     }
 }
 
