@@ -163,6 +163,7 @@ async fn a_server_that_stops_still_notes_who_goes() {
         let token = place.run(&["user", "token", &number.to_string()]).out.trim().to_owned();
         let url = format!("{address}/socket.io/?EIO=3&transport=websocket");
         let mut client = Raw::connect(&url, &[]).await;
+        while client.text().await != "40" {}
         client.send(format!(r#"42["authenticate",{{"token":"{token}"}}]"#)).await;
         while !client.text().await.contains("User authenticated") {}
         clients.push(client);

@@ -1,4 +1,5 @@
-//! Clients behind NATs of all kinds, in a network that exists in this process alone.
+//! Clients behind NATs of all kinds, in a network that exists in this process alone; and in
+//! one thread, for between threads that network now and then forgets to pass something on.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -143,7 +144,7 @@ impl Conn for Listener {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn clients_behind_any_two_nats_reach_each_other() {
     for (index, (near_kind, near_maps, near_filters)) in KINDS.into_iter().enumerate() {
         for (far_kind, far_maps, far_filters) in KINDS.into_iter().skip(index) {
@@ -162,7 +163,7 @@ async fn clients_behind_any_two_nats_reach_each_other() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn loss_costs_datagrams_and_nothing_else() {
     let world = World::with(&[(BY_PORT, BY_PORT, LONG), (INDEPENDENT, BY_ADDRESS, LONG)]).await;
     let seen = AtomicUsize::new(0);
@@ -174,7 +175,7 @@ async fn loss_costs_datagrams_and_nothing_else() {
     bob.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_answer_that_was_lost_is_given_again() {
     let world = World::with(&[(INDEPENDENT, BY_PORT, LONG), (BY_PORT, BY_PORT, LONG)]).await;
     let lost = AtomicUsize::new(0);
@@ -190,7 +191,7 @@ async fn an_answer_that_was_lost_is_given_again() {
     bob.close().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn an_allocation_lives_as_long_as_its_mapping() {
     let short = Duration::from_millis(400);
     let world = World::with(&[(BY_PORT, BY_PORT, LONG), (BY_PORT, BY_PORT, short)]).await;

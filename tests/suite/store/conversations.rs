@@ -250,8 +250,9 @@ async fn mail_brings_what_happens_where_one_is_a_member() {
         let room = world.store.add_room(&permit, "Tea", "", Access::Open).await.unwrap();
         let enter = policy::may_enter(&*world.standing(&world.ann, room.id).await).unwrap();
         world.store.enter(enter).await.unwrap();
-        world.post(&world.ann, room.id, "rooms are no mail", &[]).await;
-        assert!(ears[0].heard().is_empty(), "{}", database.name);
+        world.post(&world.ann, room.id, "rooms are mail of their members", &[]).await;
+        assert_eq!(ears[0].heard(), ["posted r1"], "{}", database.name);
+        assert!(ears[1].heard().is_empty(), "{}", database.name);
     }
 }
 
