@@ -9,13 +9,13 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::CliError;
 use super::output::{print, print_line};
+use super::way::{Stream, Way, resolve};
 use crate::rtc::{ProbeWay, find_reflexive, find_relay, try_relay};
 use crate::settings::Settings;
 
@@ -63,15 +63,15 @@ pub(super) async fn run(config: Option<&Path>, options: Options) -> Result<(), C
         Some(url) => url,
         None => own_address(&Settings::load(config)?)?,
     };
-    let host = host_of(&url)?;
+    let way = Way::read(&url)?;
     let mut findings = Findings::default();
 
-    let polling = poll(&host).await.map(|()| "A client reaches the server by polling.".to_owned());
+    let polling = poll(&way).await.map(|()| "A client reaches the server by polling.".to_owned());
     let advice =
         "Is the server running, and does the address lead to it? A proxy must pass /socket.io/ on.";
     findings.note("polling", polling, advice)?;
 
-    let servers = ask_socket(&host, options.token.as_deref()).await;
+    let servers = ask_socket(&way, options.token.as_deref()).await;
     let (servers, websocket) = match servers {
         Ok(servers) => (Some(servers), Ok("A client reaches the server by WebSocket.".to_owned())),
         Err(reason) => (None, Err(reason)),
@@ -139,40 +139,10 @@ fn own_address(settings: &Settings) -> Result<String, CliError> {
     Ok(format!("http://{host}"))
 }
 
-/// Host and port of an address.
-fn host_of(url: &str) -> Result<String, CliError> {
-    let refuse = |text: &str| Err(CliError::Refused(text.to_owned()));
-    let Some(rest) = url.strip_prefix("http://") else {
-        return refuse(
-            "doctor looks at http:// addresses; behind a proxy that ends TLS, give it the address \
-             that the proxy passes on to, and open /doctor in a browser for the rest",
-        );
-    };
-    let host = rest.split('/').next().unwrap_or_default();
-    if host.is_empty() {
-        return refuse("the address has no host");
-    }
-    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    Ok(if has_port { host.to_owned() } else { format!("{host}:80") })
-}
-
-async fn resolve(place: &str) -> Result<SocketAddr, String> {
-    let mut found = lookup_host(place).await.map_err(|error| format!("{place}: {error}"))?;
-    found.next().ok_or_else(|| format!("{place} leads nowhere"))
-}
-
-async fn connect(host: &str) -> Result<TcpStream, String> {
-    let address = resolve(host).await?;
-    match timeout(PATIENCE, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(format!("Nothing is to be had from {address}: {error}")),
-        Err(_) => Err(format!("Nothing answers at {address}")),
-    }
-}
-
 /// A handshake by polling.
-async fn poll(host: &str) -> Result<(), String> {
-    let mut stream = connect(host).await?;
+async fn poll(way: &Way) -> Result<(), String> {
+    let mut stream = way.connect().await?;
+    let host = &way.host;
     let request = format!(
         "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     );
@@ -198,13 +168,13 @@ struct Servers {
     login: Option<(String, String)>,
 }
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// Connects by WebSocket and asks where STUN and TURN are.
-async fn ask_socket(host: &str, token: Option<&str>) -> Result<Servers, String> {
+async fn ask_socket(way: &Way, token: Option<&str>) -> Result<Servers, String> {
     let asking = async {
-        let stream = connect(host).await?;
-        let url = format!("ws://{host}/socket.io/?EIO=4&transport=websocket");
+        let stream = way.connect().await?;
+        let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", way.host);
         let connected = tokio_tungstenite::client_async(url, stream).await;
         let (mut socket, _) = connected.map_err(|error| format!("No WebSocket: {error}"))?;
         say(&mut socket, "40").await?;
@@ -275,17 +245,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
-        let table = [
-            ("http://127.0.0.1:8000", Some("127.0.0.1:8000")),
-            ("http://chat.example.org/", Some("chat.example.org:80")),
-            ("http://[::1]:8000/x", Some("[::1]:8000")),
-            ("https://chat.example.org", None),
-            ("http://", None),
-        ];
-        for (url, host) in table {
-            assert_eq!(host_of(url).ok().as_deref(), host, "{url}");
-        }
+    fn a_server_is_where_it_is_said_to_be() {
         let server = json!([{ "domain": "", "ip": "::1", "port": 3478 }]);
         assert_eq!(place(&server).unwrap(), "[::1]:3478");
     }

@@ -14,6 +14,7 @@ mod serve;
 mod session;
 mod site;
 mod user;
+mod way;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

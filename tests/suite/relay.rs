@@ -2,9 +2,14 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 use crate::neo_events::Home;
 use crate::support::programs::{Program, node, skipped};
@@ -140,4 +145,49 @@ async fn the_doctor_says_what_works_and_what_does_not() {
     let said = said(&ran);
     assert!(!ran.status.success(), "{said}");
     assert!(said.contains("does not work") && said.contains("Open that port for UDP"), "{said}");
+}
+
+/// A proxy that ends TLS before a server: its address, and its certificate's file.
+async fn tls_before(world: &World) -> (String, tempfile::NamedTempFile) {
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), signed.cert.pem()).unwrap();
+    let key = PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der());
+    let config = ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![signed.cert.der().clone()], key.into()).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = world.url().strip_prefix("http://").unwrap().to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, server) = (acceptor.clone(), server.clone());
+            tokio::spawn(async move {
+                let Ok(mut near) = acceptor.accept(stream).await else { return };
+                let mut far = TcpStream::connect(server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (format!("https://localhost:{port}"), file)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_through_tls() {
+    let (home, _) = home().await;
+    let (url, certificate) = tls_before(&home.world).await;
+    let look = async |trusted: Option<&Path>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klatsch"));
+        command.args(["doctor", &url, "--token", &home.ann.token]).env_remove("SSL_CERT_DIR");
+        match trusted {
+            Some(file) => command.env("SSL_CERT_FILE", file),
+            None => command.env_remove("SSL_CERT_FILE"),
+        };
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    };
+    let ran = look(Some(certificate.path())).await;
+    assert!(ran.status.success(), "{}", said(&ran));
+    assert!(said(&ran).contains("TURN over TCP relays."), "{}", said(&ran));
+    let ran = look(None).await;
+    assert!(!ran.status.success(), "{}", said(&ran));
 }
