@@ -32,7 +32,7 @@ use crate::settings::{
     BilledDialect, RelayMode, Settings, SettingsError, Synchronous, TrustUserId,
 };
 use crate::store::log::{Log, Tariff};
-use crate::store::{Durability, Files, Options, Store, StoreError};
+use crate::store::{Durability, Files, Notice, Options, Store, StoreError};
 use crate::telemetry::{Metrics, set_insecure};
 use crate::transport::listener::{self, ListenerSettings};
 use crate::transport::socketio::{InboxBounds, SocketIo, SocketIoSettings};
@@ -83,6 +83,8 @@ pub enum StartError {
 pub struct App {
     settings: Settings,
     store: Store,
+    /// What other processes had changed before this one began.
+    earlier: Vec<Notice>,
     services: Services,
     gate: Gate,
     socketio: SocketIo,
@@ -133,6 +135,7 @@ impl App {
         let clock = Clock::system();
         let store = open_store(&settings, clock.clone()).await?;
         store.migrate().await?;
+        let earlier = store.list_notices().await?;
         let secrets =
             Secrets::open(&settings.data_dir, &settings.auth.token_secret, &settings.turn.secret)?;
         let files = Files::open(&settings.data_dir).await.map_err(StartError::Files)?;
@@ -183,6 +186,7 @@ impl App {
         Ok(Self {
             settings,
             store,
+            earlier,
             services,
             gate,
             socketio,
@@ -261,7 +265,8 @@ impl App {
 
     async fn run(mut self, listener: TcpListener, shutdown: CancellationToken) {
         let upkeep = tokio::spawn(self.metrics.clone().keep_up());
-        let following = tokio::spawn(self.store.clone().follow_notices());
+        let earlier = std::mem::take(&mut self.earlier);
+        let following = tokio::spawn(self.store.clone().follow_notices(earlier));
         let sweeping = tokio::spawn(self.files.clone().keep_swept(self.store.clone(), SWEEP));
         let limits = ListenerSettings {
             max_connections: self.settings.limits.connections.get(),

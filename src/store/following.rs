@@ -36,9 +36,11 @@ struct Follower {
 }
 
 impl Store {
-    /// Acts on the notices of other processes, for ever.
-    pub async fn follow_notices(self) {
-        let mut follower = Follower { store: self, seen: HashSet::new() };
+    /// Acts on the notices of other processes, for ever; `earlier` ones were there before
+    /// anything was read from the database, and tell nobody anything new.
+    pub async fn follow_notices(self, earlier: Vec<Notice>) {
+        let seen = earlier.iter().map(|notice| notice.id).collect();
+        let mut follower = Follower { store: self, seen };
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0;

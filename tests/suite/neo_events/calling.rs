@@ -21,10 +21,10 @@ async fn know(peer: &mut Peer) -> Value {
     servers
 }
 
-/// The next state on the channel of calls; messages are passed over.
+/// The next state on the channel of calls; messages are passed over, and who comes and goes.
 async fn state(peer: &mut Peer) -> (String, Value) {
     let mut heard = peer.event().await;
-    while heard.0 == "message" {
+    while heard.0 == "message" || heard.0 == "presence" {
         heard = peer.event().await;
     }
     let (channel, told) = heard;
