@@ -16,8 +16,9 @@ use crate::domain::{
 /// How many publishers there are; more than cores helps nobody.
 const PUBLISHERS: usize = 4;
 
-/// How many hand-overs are published together; the smallest sink has room for more.
-const TOGETHER: usize = 16;
+/// How many events a listener is offered before its writer gets a turn: one commit may have
+/// a thousand of them, and a sink that is not written from overflows.
+const TOGETHER: usize = 8;
 
 /// One event, who hears it, and who hears nothing further.
 #[derive(Debug)]
@@ -224,7 +225,7 @@ struct Round {
 impl Round {
     /// Takes an event in, after those before it.
     async fn take(&mut self, hub: &Hub, notice: Notice) {
-        if notice.topics != self.topics {
+        if notice.topics != self.topics || self.deliveries.len() == TOGETHER {
             self.finish(hub).await;
             self.topics = notice.topics;
         }
