@@ -57,21 +57,35 @@ pub(crate) struct Crowd {
     conversation: Option<i64>,
 }
 
-impl Crowd {
-    /// Connects `size` clients, who take these ways in turn, by identity and into the room
-    /// where the server has such.
-    pub(crate) async fn gather(wires: &[Wire], address: &str, size: usize) -> Self {
-        let wire = wires[0];
-        let access = match wire {
+/// A server as its clients see it.
+pub(crate) struct Door {
+    wires: Vec<Wire>,
+    address: String,
+    access: Option<Access>,
+}
+
+impl Door {
+    /// Makes accounts and a conversation where the server has such; clients will take these
+    /// ways in turn.
+    pub(crate) async fn open(wires: &[Wire], address: &str) -> Self {
+        let access = match wires[0] {
             Wire::SocketIo | Wire::Raw(_) => Access::ask(address).await,
             Wire::Bare => None,
         };
+        Self { wires: wires.to_vec(), address: address.to_owned(), access }
+    }
+}
+
+impl Crowd {
+    /// Connects `size` clients by identity, and into the room where there is one.
+    pub(crate) async fn gather(door: &Door, size: usize) -> Self {
+        let Door { wires, address, access } = door;
         let (tell, heard) = mpsc::unbounded_channel();
         let mut speakers = Vec::new();
         for number in 0..size {
             let wire = wires[number % wires.len()];
             let mut socket = connect(wire, address, access.as_ref()).await;
-            if let (Some(access), Wire::SocketIo) = (&access, wire) {
+            if let (Some(access), Wire::SocketIo) = (access, wire) {
                 access.enter(&mut socket).await;
             }
             let (mut write, read) = socket.split();
@@ -87,7 +101,7 @@ impl Crowd {
                 speakers.push((wire, say));
             }
         }
-        let conversation = access.map(|access| access.conversation);
+        let conversation = access.as_ref().map(|access| access.conversation);
         Self { speakers, heard, size, conversation }
     }
 

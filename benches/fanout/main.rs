@@ -8,7 +8,7 @@ mod clients;
 mod servers;
 mod usage;
 
-use clients::{Crowd, Dialect, Wire};
+use clients::{Crowd, Dialect, Door, Wire};
 use servers::Server;
 
 /// Connections in the room.
@@ -105,10 +105,11 @@ fn compare() {
 /// What a connection of this dialect costs that says nothing.
 async fn idle_kib(contender: Contender, wire: Wire) -> f64 {
     let server = Server::start(contender);
+    let door = Door::open(&[wire], &server.address).await;
     // Warms up what is made at the first use.
-    let first = Crowd::gather(&[wire], &server.address, 20).await;
+    let first = Crowd::gather(&door, IDLE).await;
     let before = server.settled_kib().await;
-    let crowd = Crowd::gather(&[wire], &server.address, IDLE).await;
+    let crowd = Crowd::gather(&door, IDLE).await;
     let after = server.settled_kib().await;
     drop((first, crowd));
     (after - before) / IDLE as f64
@@ -126,10 +127,11 @@ struct Figures {
 
 async fn measure(contender: Contender) -> Figures {
     let server = Server::start(contender);
-    // Accounts are made and passwords hashed, which takes memory for a moment.
-    let first = Crowd::gather(contender.wires(), &server.address, 1).await;
+    // Passwords are hashed here, which takes memory for a moment.
+    let door = Door::open(contender.wires(), &server.address).await;
+    let first = Crowd::gather(&door, 1).await;
     let before = server.settled_kib().await;
-    let mut crowd = Crowd::gather(contender.wires(), &server.address, LISTENERS).await;
+    let mut crowd = Crowd::gather(&door, LISTENERS).await;
     let gathered = server.settled_kib().await;
     // Warms up what is compiled or cached at the first use.
     crowd.play(20, 1).await;
