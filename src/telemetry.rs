@@ -22,6 +22,7 @@ const MESSAGES: &str = "klatsch_messages_total";
 const BATCH_ENTRIES: &str = "klatsch_log_batch_entries";
 const COMMIT_SECONDS: &str = "klatsch_log_commit_seconds";
 const SINK_OVERFLOWS: &str = "klatsch_sink_overflows_total";
+const READ_ON: &str = "klatsch_read_on_total";
 const REFUSALS: &str = "klatsch_refusals_total";
 const CALLS: &str = "klatsch_calls_total";
 const INSECURE: &str = "klatsch_insecure_settings";
@@ -119,6 +120,10 @@ fn install() -> PrometheusHandle {
     describe_histogram!(BATCH_ENTRIES, "entries that one transaction of the log wrote");
     describe_histogram!(COMMIT_SECONDS, "seconds one transaction of the log took");
     describe_counter!(SINK_OVERFLOWS, "connections ended because they read too slowly, by dialect");
+    describe_counter!(
+        READ_ON,
+        "times a connection read in the log what came while a long reply was written, by dialect"
+    );
     describe_counter!(REFUSALS, "commands and requests that were refused, by interface and code");
     describe_counter!(CALLS, "calls that are over, by what became of them");
     handle
@@ -161,6 +166,11 @@ pub fn set_insecure(setting: &'static str, insecure: bool) {
 /// A connection was ended because it read too slowly.
 pub fn count_overflow(dialect: &'static str) {
     counter!(SINK_OVERFLOWS, "dialect" => dialect).increment(1);
+}
+
+/// A connection has missed events while a long reply was written, and reads on in the log.
+pub fn count_read_on(dialect: &'static str) {
+    counter!(READ_ON, "dialect" => dialect).increment(1);
 }
 
 /// A command or request was refused.
@@ -230,6 +240,7 @@ mod tests {
         count_message("test");
         count_refusal("test", "rude");
         count_overflow("test");
+        count_read_on("test");
         set_insecure("test", true);
         count_commit(3, Duration::from_millis(3));
         let (_one, two) = (LiveConnection::of("test"), LiveConnection::of("test"));
@@ -240,6 +251,7 @@ mod tests {
             "klatsch_messages_total{dialect=\"test\"} 1",
             "klatsch_refusals_total{by=\"test\",code=\"rude\"} 1",
             "klatsch_sink_overflows_total{dialect=\"test\"} 1",
+            "klatsch_read_on_total{dialect=\"test\"} 1",
             "klatsch_insecure_settings{setting=\"test\"} 1",
             "klatsch_connections{dialect=\"test\"} 1",
             "# TYPE klatsch_log_commit_seconds histogram",

@@ -23,6 +23,13 @@ pub enum ChatCommand {
         /// Whether the client wants to hear who is online.
         presence: bool,
     },
+    /// Read on behind what was shown.
+    ReadOn {
+        /// Where.
+        conversation: ConversationId,
+        /// Behind which place.
+        after: Place,
+    },
     /// Send words.
     Say(Draft),
     /// Send a smile.
@@ -70,6 +77,13 @@ impl std::fmt::Debug for FileDraft {
 pub enum ChatReply {
     /// The connection listens to its chat.
     Opened(Opened),
+    /// Messages that were to be read on, ascending by place.
+    Continued {
+        /// The messages.
+        messages: Vec<Arc<Message>>,
+        /// Whether there are more.
+        more: bool,
+    },
     /// A message was stored.
     Sent(Sent),
 }

@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use super::{
     CallEvent, CircleId, ConnectionId, Conversation, ConversationId, DeviceId, Dialect, InviteId,
-    LoginId, Marked, Media, Message, Party, Principal, Receipt, Seq, Signal, Timestamp, UserId,
+    LoginId, Marked, Media, Message, Party, Place, Principal, Receipt, Seq, Signal, Timestamp,
+    UserId,
 };
 
 /// What can be listened to.
@@ -201,6 +202,45 @@ pub enum Event {
         /// Whether the account was deactivated, which the reason given to clients tells.
         deactivated: bool,
     },
+}
+
+impl Event {
+    /// Whether one connection may go without being told: what the log can be asked for again,
+    /// and what is of the moment.
+    pub fn may_be_missed(&self, by: ConnectionId) -> bool {
+        match self {
+            Self::MessagePosted { .. }
+            | Self::FileArrived { .. }
+            | Self::MessageCompleted { .. }
+            | Self::MessageEdited { .. }
+            | Self::MessageRemoved { .. }
+            | Self::ReceiptAdvanced { .. }
+            | Self::TypingChanged { .. }
+            | Self::PresenceChanged { .. }
+            | Self::PresenceAnnounced { .. }
+            | Self::ActiveUsersChanged { .. } => true,
+            Self::AttendanceChanged { connection, .. } => *connection != by,
+            Self::ConversationChanged { .. }
+            | Self::CircleChanged { .. }
+            | Self::DialogBegun { .. }
+            | Self::RoomListed { .. }
+            | Self::SignalSent(_)
+            | Self::Calling(_)
+            | Self::LoginDoubted { .. }
+            | Self::RoomsParked { .. }
+            | Self::LoginEnded { .. } => false,
+        }
+    }
+
+    /// The place at which it shows a message for the first time, if it does.
+    pub fn shows_at(&self) -> Option<Place> {
+        match self {
+            Self::MessagePosted { message, .. } | Self::MessageCompleted { message, .. } => {
+                message.place
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A JSON object beside a message, for listeners of one dialect.

@@ -46,5 +46,5 @@ pub use party::{Device, Party, User};
 pub use receipt::{Marked, Receipt};
 pub use refusal::{Refusal, RefusalKind};
 pub use reply::{Charge, IceServer, Identified, Outcome, Page, Posted, Reply, ShownPage};
-pub use rooms::{Past, Replay, Resumed, RoomCommand, RoomReply};
+pub use rooms::{Missed, Past, Replay, RoomCommand, RoomReply};
 pub use time::Timestamp;

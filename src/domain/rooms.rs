@@ -34,6 +34,8 @@ pub enum RoomCommand {
         /// What to read.
         past: Past,
     },
+    /// Read on behind what was shown.
+    ReadOn(Vec<(ConversationId, Place)>),
     /// Show one message again to its author.
     Show(MessageId),
     /// Tell that everything up to a message was seen.
@@ -102,15 +104,15 @@ pub struct Replay {
     pub more: bool,
 }
 
-/// A room that was taken over.
+/// A room in which messages were missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resumed {
+pub struct Missed {
     /// Which.
     pub room: ConversationId,
     /// Up to where it was read; what comes live behind it is new.
     pub upto: Place,
-    /// What was missed.
-    pub missed: Vec<Shown>,
+    /// The messages.
+    pub messages: Vec<Shown>,
 }
 
 /// What clients of rooms are told.
@@ -131,6 +133,13 @@ pub enum RoomReply {
     Left(Arc<Conversation>),
     /// Messages that were asked for.
     Replay(Replay),
+    /// What was to be read on.
+    Continued {
+        /// Room by room.
+        rooms: Vec<Missed>,
+        /// Whether there is more.
+        more: bool,
+    },
     /// One message.
     Shown(Shown),
     /// Rooms by title.
@@ -147,7 +156,7 @@ pub enum RoomReply {
     /// What was taken over.
     Resumed {
         /// Which rooms.
-        rooms: Vec<Resumed>,
+        rooms: Vec<Missed>,
         /// Whether other connections have to prove that they are there.
         doubted: bool,
     },

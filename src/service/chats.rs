@@ -65,6 +65,12 @@ impl Services {
                 let wish = Wish { reader, limit, before };
                 self.open_chat(caller, other, wish, presence).await.map(ChatReply::Opened)
             }
+            ChatCommand::ReadOn { conversation, after } => {
+                let permit = policy::may_read(&*self.standing_in(caller, conversation).await?)?;
+                let page = self.store().shown_after(&permit, after, PAGE).await?;
+                let messages = page.messages.into_iter().map(|shown| shown.message).collect();
+                Ok(ChatReply::Continued { messages, more: page.more })
+            }
             ChatCommand::Say(draft) => self.send(caller, draft).await.map(ChatReply::Sent),
             ChatCommand::Smile { conversation, smile, reference } => {
                 self.smile(caller, conversation, smile, reference).await.map(ChatReply::Sent)

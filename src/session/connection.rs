@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::held::Held;
 use super::{Output, Request, Session, Step};
 use crate::domain::Event;
 use crate::domain::{ConversationId, Place};
@@ -34,7 +35,7 @@ struct State<S: Session> {
     session: S,
     caller: Option<Caller>,
     /// What came for this connection while a command of it runs: the reply goes first.
-    held: Option<Vec<Arc<Delivery>>>,
+    held: Option<Held>,
     /// The newest message shown in each conversation since the last heartbeat.
     shown: Shown,
     /// The same, between the last heartbeat and the one before.
@@ -52,6 +53,8 @@ struct State<S: Session> {
 /// How far each conversation was shown.
 pub(super) type Shown = BTreeMap<ConversationId, Place>;
 
+/// Held deliveries that are let go at once; a sink has room for them.
+const LITTLE: usize = 16;
 /// Messages whose arrival is unproven, beyond which only the newest is remembered.
 const UNPROVEN: usize = 256;
 
@@ -260,15 +263,13 @@ impl<S: Session, K: Sink<S::Outgoing>> Listener for Connection<S, K> {
 impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
     fn take(&self, delivery: &Arc<Delivery>) {
         let mut state = self.state.lock();
-        if let Some(held) = &mut state.held {
-            if held.len() < self.held_max {
-                held.push(Arc::clone(delivery));
-            } else {
-                self.overflow();
-            }
-            return;
+        let Some(held) = &mut state.held else {
+            return self.pass_on(&mut state, delivery, false);
+        };
+        let reads_on = S::READS_ON.then(|| self.id());
+        if held.take(delivery, self.held_max, reads_on).is_err() {
+            self.overflow();
         }
-        self.pass_on(&mut state, delivery);
     }
 }
 
@@ -276,24 +277,41 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
 pub(super) struct Hold<'a, S: Session, K: Sink<S::Outgoing>>(&'a Connection<S, K>);
 
 impl<S: Session, K: Sink<S::Outgoing>> Hold<'_, S, K> {
-    /// Writes the answer first, then lets go what was held, with nothing in between.
-    pub(super) fn release(self, answer: impl FnOnce(&mut S) -> Step<S>) -> Vec<Request<S::Tag>> {
+    /// Lets go what was held if it is little. Much is written as if it belonged to the reply,
+    /// with what was dropped asked for behind it: then holding goes on, and this is to be
+    /// asked again once all of that is done.
+    pub(super) fn let_go(&self) -> Option<Vec<Request<S::Tag>>> {
         let mut state = self.0.state.lock();
-        let step = answer(&mut state.session);
-        let requests = self.0.write(&mut state, step);
-        self.0.let_go(&mut state);
-        requests
+        let is_much = |held: &Held| held.len() > LITTLE || held.missed().is_some();
+        let Some(held) = state.held.take_if(|held| S::READS_ON && is_much(held)) else {
+            self.0.let_go(&mut state);
+            return None;
+        };
+        state.held = Some(Held::default());
+        state.replied = true;
+        let missed = held.missed();
+        for delivery in held {
+            self.0.pass_on(&mut state, &delivery, true);
+        }
+        Some(match missed {
+            Some(first) => {
+                telemetry::count_read_on(S::DIALECT.as_str());
+                let step = state.session.on_missed(first);
+                self.0.write(&mut state, step)
+            }
+            None => Vec::new(),
+        })
     }
 }
 
 impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
     fn let_go(&self, state: &mut State<S>) {
         for delivery in state.held.take().into_iter().flatten() {
-            self.pass_on(state, &delivery);
+            self.pass_on(state, &delivery, false);
         }
     }
 
-    fn pass_on(&self, state: &mut State<S>, delivery: &Delivery) {
+    fn pass_on(&self, state: &mut State<S>, delivery: &Delivery, in_reply: bool) {
         // A login that ended while it was shown here was refused: whoever spoke before still does.
         if let Event::LoginEnded { login, .. } = delivery.event()
             && state.caller.is_none_or(|caller| caller.login != *login)
@@ -301,6 +319,7 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
             return;
         }
         let step = state.session.on_event(delivery);
+        let step = if in_reply { step.in_reply() } else { step };
         let stirs = !step.requests.is_empty() || step.wake.is_some();
         let requests = self.write(state, step);
         if stirs {

@@ -3,6 +3,7 @@
 //! Commands of one connection are carried out one after the other. Only receiving is
 //! ever cancelled; a command that has begun runs to its end.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Connection, Shown};
+use super::connection::{Connection, Hold, Shown};
 use super::pace::Pass;
 use super::{Intent, Pace, Request, Session};
 use crate::domain::{Credentials, Identified, Outcome, Refusal, RefusalKind, Reply};
@@ -248,19 +249,49 @@ where
     }
 
     async fn carry_out(&mut self, requests: Vec<Request<S::Tag>>) {
-        let mut waiting = std::collections::VecDeque::from(requests);
-        while let Some(Request { intent, tag }) = waiting.pop_front() {
+        let mut waiting = VecDeque::from(requests);
+        while let Some(request) = waiting.pop_front() {
             let connection = Arc::clone(&self.connection);
             let hold = connection.hold();
-            // Apart, so that a connection at rest does not carry the room for every command.
-            let outcome = Box::pin(self.execute(intent)).await;
-            if let Err(refusal) = &outcome {
-                telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
+            waiting.extend(self.answer(request).await);
+            self.let_go(hold).await;
+        }
+    }
+
+    async fn answer(&mut self, Request { intent, tag }: Request<S::Tag>) -> Vec<Request<S::Tag>> {
+        // Apart, so that a connection at rest does not carry the room for every command.
+        let outcome = Box::pin(self.execute(intent)).await;
+        if let Err(refusal) = &outcome {
+            telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
+        }
+        self.connection.step(|session| session.on_outcome(tag, outcome))
+    }
+
+    /// Lets go what was held back, once the reply before it is written if the session can
+    /// read on behind it; what that makes the session ask for is done at once.
+    async fn let_go(&mut self, hold: Hold<'_, S, T::Sink>) {
+        if !S::READS_ON {
+            drop(hold);
+            return self.flush().await;
+        }
+        let mut waiting = VecDeque::new();
+        loop {
+            self.flush().await;
+            if let Some(request) = waiting.pop_front() {
+                waiting.extend(self.answer(request).await);
+                continue;
             }
-            waiting.extend(hold.release(|session| session.on_outcome(tag, outcome)));
-            if connection.take_replied() {
-                self.transport.flush().await;
+            match hold.let_go() {
+                Some(requests) => waiting.extend(requests),
+                None => return,
             }
+        }
+    }
+
+    /// Waits until a command's own reply is written, if there was one.
+    async fn flush(&mut self) {
+        if self.connection.take_replied() {
+            self.transport.flush().await;
         }
     }
 
@@ -275,7 +306,8 @@ where
                 connection.close(Close::TooMany);
             }
         }
-        let requests = hold.release(|session| session.on_admitted(bound));
+        let requests = connection.step(|session| session.on_admitted(bound));
+        self.let_go(hold).await;
         self.carry_out(requests).await;
     }
 

@@ -5,6 +5,7 @@
 
 mod connection;
 mod gate;
+mod held;
 mod pace;
 #[cfg(test)]
 pub(crate) mod script;
@@ -21,7 +22,7 @@ pub use step::{Intent, Output, Request, Step};
 
 pub use crate::service::{Caller, Hearing};
 
-use crate::domain::{Command, Dialect, Identified, Outcome, Refusal};
+use crate::domain::{Command, Dialect, Identified, Outcome, Place, Refusal};
 use crate::transport::{Close, Farewell};
 
 /// The state of one connection, in the words of its dialect.
@@ -30,6 +31,9 @@ pub trait Session: Sized + Send + 'static {
     const DIALECT: Dialect;
     /// What its connections hear from the moment at which they are identified.
     const HEARING: Hearing = Hearing::PERSONAL;
+    /// Whether it can read on in the log behind what it was shown. If not, a connection for
+    /// which too much is held back ends, and its client comes back for it.
+    const READS_ON: bool = false;
     /// What the client sends.
     type Incoming: Send + 'static;
     /// What the client is sent.
@@ -64,6 +68,12 @@ pub trait Session: Sized + Send + 'static {
 
     /// The time that a step has asked for has passed.
     fn on_wake(&mut self) -> Step<Self> {
+        Step::idle()
+    }
+
+    /// More came while a reply was written than is held back, and the rest was dropped
+    /// (RULINGS 54); the first message among it has this place. Asks for what is to be read.
+    fn on_missed(&mut self, _first: Place) -> Step<Self> {
         Step::idle()
     }
 

@@ -99,6 +99,17 @@ impl<S: Session> Step<S> {
         Self { requests: vec![request], ..Self::idle() }
     }
 
+    /// The same, with its frames as part of a command's own reply.
+    #[must_use]
+    pub fn in_reply(mut self) -> Self {
+        let reply = |output| match output {
+            Output::Frame(frame) => Output::Reply(frame),
+            other => other,
+        };
+        self.outputs = self.outputs.into_iter().map(reply).collect();
+        self
+    }
+
     /// Whether something is to be carried out, so that an outcome will follow.
     pub const fn is_asking(&self) -> bool {
         !self.requests.is_empty()

@@ -10,6 +10,7 @@ mod faults;
 mod first_steps;
 mod generations;
 mod layers;
+mod long_replies;
 mod members_chat;
 mod multichat;
 mod neo_accounts;

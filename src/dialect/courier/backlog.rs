@@ -22,6 +22,8 @@ use crate::transport::websocket::Utf8Bytes;
 pub(super) struct Backlog {
     /// Written so far.
     count: u64,
+    /// Whether it is not the one behind the greeting, whose end is told.
+    later: bool,
     /// From where on they have to be read once more.
     missed: Option<Place>,
     /// Frames that are not among them, each with its place.
@@ -30,6 +32,11 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
+    /// What a connection has missed that was live already.
+    pub(super) fn later() -> Self {
+        Self { later: true, ..Self::default() }
+    }
+
     /// A message has appeared that is among those that wait.
     pub(super) fn miss(&mut self, place: Place) {
         self.missed = Some(self.missed.map_or(place, |missed| missed.min(place)));
@@ -56,6 +63,22 @@ impl Backlog {
 /// The request for what waits.
 pub(super) fn collect(collecting: Collecting) -> Request<Tag> {
     Request::run(Command::Letters(LetterCommand::Collect(collecting)), Tag::Waiting)
+}
+
+/// Messages were missed, the first of them at this place, while something was written.
+pub(super) fn missed(session: &mut CourierSession, first: Place) -> Step<CourierSession> {
+    match &mut session.phase {
+        Phase::Unknown => Step::idle(),
+        Phase::Waiting { backlog, .. } => {
+            backlog.miss(first);
+            Step::idle()
+        }
+        Phase::Live { user } => {
+            let user = *user;
+            session.phase = Phase::Waiting { user, backlog: Backlog::later() };
+            Step::ask(collect(Collecting { from: None, after: Place::new(first.get() - 1) }))
+        }
+    }
 }
 
 /// A page of what waits.
@@ -98,7 +121,7 @@ pub(super) fn collected(session: &mut CourierSession, outcome: Outcome) -> Step<
     else {
         return step;
     };
-    if session.extras {
+    if session.extras && !backlog.later {
         step = step.and_reply(extras::backlog_done(backlog.count));
     }
     backlog.held.into_values().fold(step, Step::and_reply)

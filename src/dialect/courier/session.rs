@@ -141,6 +141,7 @@ fn text(frame: &Frame) -> Option<&str> {
 impl Session for CourierSession {
     const DIALECT: Dialect = Dialect::Courier;
     const HEARING: Hearing = Hearing { mail: true, ..Hearing::PERSONAL };
+    const READS_ON: bool = true;
     type Incoming = Frame;
     type Outgoing = Utf8Bytes;
     type Tag = Tag;
@@ -189,6 +190,10 @@ impl Session for CourierSession {
             Tag::Quiet => Step::idle(),
             Tag::Asked(about) => requests::answer(self, &about, outcome),
         }
+    }
+
+    fn on_missed(&mut self, first: Place) -> Step<Self> {
+        backlog::missed(self, first)
     }
 
     fn on_event(&mut self, delivery: &Delivery) -> Step<Self> {

@@ -34,6 +34,8 @@ pub(super) enum Tag {
         /// The smile it is, if it is one.
         smile: Option<SmileId>,
     },
+    /// What was missed while a reply was written is read.
+    Missed,
     /// Nothing is answered.
     Quiet,
 }

@@ -182,7 +182,7 @@ pub(super) fn too_large(manners: &ChatManners) -> Utf8Bytes {
 pub(super) fn refusal(tag: Tag, refusal: &Refusal) -> Wrong {
     let (reference, smile) = match tag {
         Tag::Send { reference, smile } => (reference, smile),
-        Tag::Bearer | Tag::Open | Tag::Quiet => (None, None),
+        Tag::Bearer | Tag::Open | Tag::Missed | Tag::Quiet => (None, None),
     };
     let wrong = if let RefusalKind::TooPoor { price, balance } = refusal.kind() {
         let wrong = Wrong::new("insufficient_balance", refusal.to_string());

@@ -102,10 +102,25 @@ impl ChatSession {
         step
     }
 
+    /// Messages that were missed while the history was written.
+    fn continued(&mut self, messages: &[Arc<Message>], more: bool) -> Step<Self> {
+        let idle = Step::idle();
+        let step = messages.iter().fold(idle, |step, one| step.and_then(self.appears(one, None)));
+        let step = step.in_reply();
+        if more { step.and_then(self.read_on(last_place(messages))) } else { step }
+    }
+
+    fn read_on(&self, after: Place) -> Step<Self> {
+        let Phase::Open { chat, read_to, .. } = &self.phase else { return Step::idle() };
+        let after = after.max(*read_to);
+        let read = ChatCommand::ReadOn { conversation: chat.conversation, after };
+        Step::ask(Request::run(Command::Chats(read), Tag::Missed))
+    }
+
     fn sent(&mut self, sent: Sent, tag: Tag) -> Step<Self> {
         let reference = match tag {
             Tag::Send { reference, .. } => reference,
-            Tag::Bearer | Tag::Open | Tag::Quiet => None,
+            Tag::Bearer | Tag::Open | Tag::Missed | Tag::Quiet => None,
         };
         let Sent { message, charge, before } = sent;
         if let Some(before) = before {
@@ -125,6 +140,8 @@ impl ChatSession {
         match tag {
             Tag::Send { .. } => Step::send(encode::error(encode::refusal(tag, refusal))),
             Tag::Quiet => Step::idle(),
+            // It comes back for what it has missed.
+            Tag::Missed => self.end(Close::Fault),
             Tag::Bearer | Tag::Open if kind == RefusalKind::Unavailable => self.end(Close::Fault),
             Tag::Bearer if kind == RefusalKind::TooManyConnections => self.end(Close::TooMany),
             Tag::Bearer if kind == RefusalKind::Expired => {
@@ -138,13 +155,14 @@ impl ChatSession {
         }
     }
 
-    /// A message that appears now.
-    fn appears(&mut self, message: &Message, delivery: &Delivery) -> Step<Self> {
-        let Phase::Open { chat, read_to, confirms } = &self.phase else { return Step::idle() };
+    /// A message that appears now, rendered for all who hear of it, or read on in the log.
+    fn appears(&mut self, message: &Message, delivery: Option<&Delivery>) -> Step<Self> {
+        let Phase::Open { chat, read_to, confirms } = &mut self.phase else { return Step::idle() };
         let Some(place) = message.place else { return Step::idle() };
         if message.conversation != chat.conversation || place <= *read_to {
             return Step::idle();
         }
+        *read_to = place;
         let (chat, confirms) = (*chat, *confirms);
         let own = self.own.take_if(|own| own.message == message.id);
         let frame = match own {
@@ -153,7 +171,10 @@ impl ChatSession {
                 let object = encode::message(message, chat.extras, &self.manners);
                 object.map(|object| encode::echo(object, reference.as_ref(), charge))
             }
-            None => self.shared(message, delivery),
+            None => match delivery {
+                Some(delivery) => self.shared(message, delivery),
+                None => encode::message(message, chat.extras, &self.manners).map(encode::frame),
+            },
         };
         let Some(frame) = frame else { return Step::idle() };
         let step = Step::send(frame);
@@ -231,6 +252,7 @@ impl ChatSession {
 
 impl Session for ChatSession {
     const DIALECT: Dialect = Dialect::MembersChat;
+    const READS_ON: bool = true;
     type Incoming = Frame;
     type Outgoing = Utf8Bytes;
     type Tag = Tag;
@@ -270,10 +292,17 @@ impl Session for ChatSession {
         match outcome {
             Ok(Reply::Identified(identified)) => self.identified(&identified),
             Ok(Reply::Chats(ChatReply::Opened(opened))) => self.opened(opened),
+            Ok(Reply::Chats(ChatReply::Continued { messages, more })) => {
+                self.continued(&messages, more)
+            }
             Ok(Reply::Chats(ChatReply::Sent(sent))) => self.sent(sent, tag),
             Ok(_) => Step::idle(),
             Err(refusal) => self.refused(tag, &refusal),
         }
+    }
+
+    fn on_missed(&mut self, first: Place) -> Step<Self> {
+        self.read_on(Place::new(first.get() - 1))
     }
 
     fn on_event(&mut self, delivery: &Delivery) -> Step<Self> {
@@ -281,7 +310,7 @@ impl Session for ChatSession {
         if let Event::MessagePosted { message, .. } | Event::MessageCompleted { message, .. } =
             event
         {
-            return self.appears(message, delivery);
+            return self.appears(message, Some(delivery));
         }
         if let Event::LoginEnded { deactivated, .. } = event {
             let reason = if *deactivated { "member inactive" } else { "login ended" };

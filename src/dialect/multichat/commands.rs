@@ -5,11 +5,12 @@ use tokio::time::Instant;
 
 use super::codec::{Asked, Mention, What};
 use super::encode::{self, Packet};
+use super::hearing;
 use super::session::{About, Awaited, MultichatSession, Tag};
 use super::style::Feature;
 use crate::domain::{
-    ClientRef, Command, Conversation, ConversationId, Dialect, Draft, Listing, Past, Place,
-    Refusal, RefusalKind, Replay, Reply, Resumed, RoomCommand, RoomReply, Shown, Text,
+    ClientRef, Command, Conversation, ConversationId, Dialect, Draft, Listing, Missed, Past, Place,
+    Refusal, RefusalKind, Replay, Reply, RoomCommand, RoomReply, Shown, Text,
 };
 use crate::session::{Request, Step};
 use crate::transport::Close;
@@ -269,6 +270,7 @@ fn in_rooms(session: &mut MultichatSession, tag: &Tag, reply: RoomReply) -> Answ
             session.awaited.remove(&Awaited::Room(room.id));
             answer(encode::listed(&room, Listing::Changed, &session.style))
         }
+        RoomReply::Continued { rooms, more } => continued(session, rooms, more),
         RoomReply::Resumed { rooms, doubted } => resumed(session, rooms, doubted),
         RoomReply::Done => Step::idle(),
     }
@@ -305,11 +307,11 @@ fn joined(
 }
 
 /// Rooms were taken over: nothing is acknowledged, and what was missed is shown.
-fn resumed(session: &mut MultichatSession, rooms: Vec<Resumed>, doubted: bool) -> Answer {
+fn resumed(session: &mut MultichatSession, rooms: Vec<Missed>, doubted: bool) -> Answer {
     let mut step = Step::idle();
-    for Resumed { room, upto, missed } in rooms {
+    for Missed { room, upto, messages } in rooms {
         session.joined.insert(room, upto);
-        step = step.and_then(MultichatSession::replies(session.showing().all(&missed, true)));
+        step = step.and_then(MultichatSession::replies(session.showing().all(&messages, true)));
         step = step.and_shows(room, upto);
     }
     if session.is_settling() {
@@ -321,10 +323,39 @@ fn resumed(session: &mut MultichatSession, rooms: Vec<Resumed>, doubted: bool) -
     }
 }
 
+/// The request for what was missed in joined rooms, none of it before a place.
+pub(super) fn read_on(session: &MultichatSession, first: Place) -> Answer {
+    let after = Place::new(first.get() - 1);
+    let behind = session.joined.iter().map(|(room, shown)| (*room, after.max(*shown)));
+    let command = Command::Rooms(RoomCommand::ReadOn(behind.collect()));
+    Step::ask(Request::run(command, Tag { mention: Mention::default(), about: About::ReadOn }))
+}
+
+/// What was missed while a reply was written comes as if it came now.
+fn continued(session: &mut MultichatSession, rooms: Vec<Missed>, more: bool) -> Answer {
+    let mut step = Step::idle();
+    let mut reached = None;
+    for Missed { room, upto, messages } in rooms {
+        for Shown { message, sender } in &messages {
+            step = step.and_then(hearing::appears(session, None, message, sender));
+        }
+        if let Some(shown) = session.joined.get_mut(&room) {
+            *shown = upto.max(*shown);
+        }
+        reached = reached.max(Some(upto));
+    }
+    let step = step.in_reply();
+    match reached {
+        Some(_) if more => step.and_then(read_on(session, Place::new(1))),
+        _ => step,
+    }
+}
+
 /// A command was not carried out.
 pub(super) fn refused(session: &mut MultichatSession, tag: &Tag, refusal: &Refusal) -> Answer {
     session.awaited.clear();
-    if tag.about == About::Resume {
+    // It comes back for what it has missed.
+    if matches!(tag.about, About::Resume | About::ReadOn) {
         return Step::idle().and_close(Close::Fault);
     }
     let on_message = matches!(tag.about, About::Edit | About::Delete | About::Again);

@@ -16,7 +16,9 @@ type Told = Step<MultichatSession>;
 pub(super) fn on_event(session: &mut MultichatSession, delivery: &Delivery) -> Told {
     match delivery.event() {
         Event::MessagePosted { message, sender, .. }
-        | Event::MessageCompleted { message, sender } => said(session, delivery, message, sender),
+        | Event::MessageCompleted { message, sender } => {
+            appears(session, Some(delivery), message, sender)
+        }
         Event::MessageEdited { message, .. } => {
             changed(session, delivery, message, Awaited::Edit(message.id))
         }
@@ -113,20 +115,21 @@ fn is_mine(session: &MultichatSession, message: &Message) -> bool {
     session.me.is_some_and(|me| me.principal == message.author)
 }
 
-/// A message is shown for the first time.
-fn said(
+/// A message is shown for the first time, rendered for all who hear of it, or read on in the log.
+pub(super) fn appears(
     session: &mut MultichatSession,
-    delivery: &Delivery,
+    delivery: Option<&Delivery>,
     message: &Message,
     sender: &Party,
 ) -> Told {
     let room = message.conversation;
-    let (Some(read), Some(place)) = (session.joined.get(&room), message.place) else {
+    let (Some(shown), Some(place)) = (session.joined.get_mut(&room), message.place) else {
         return Step::idle();
     };
-    if place <= *read {
+    if place <= *shown {
         return Step::idle();
     }
+    *shown = place;
     let reference = session.awaited.remove(&Awaited::Message(message.id));
     let packet = |session: &MultichatSession| session.showing().message(message, sender, false);
     let step = if let Some(reference) = reference {
@@ -135,9 +138,11 @@ fn said(
         let plain = session.style.plain;
         let answers = packets.map(|one| if plain { one } else { one.answering(Some(&reference)) });
         Step::send_all(answers.map(Packet::frame))
-    } else {
+    } else if let Some(delivery) = delivery {
         let own = is_mine(session, message);
         show(session, delivery, own, |session| packet(session).into_iter().collect())
+    } else {
+        Step::send_all(packet(session).map(Packet::frame))
     };
     step.and_shows(room, place)
 }

@@ -38,7 +38,7 @@ pub(super) struct MultichatSession {
     /// How long its rooms are kept when it is lost; not at all for programs.
     pub(super) keep: Option<Duration>,
     pub(super) me: Option<Me>,
-    /// The rooms it has joined, and up to which place they were read before.
+    /// The rooms it has joined, and up to which place it was shown what is said there.
     pub(super) joined: BTreeMap<ConversationId, Place>,
     /// Rooms it has just left, whose last packet is about itself.
     pub(super) left: BTreeSet<ConversationId>,
@@ -94,6 +94,8 @@ pub(super) enum About {
     Quiet,
     Members,
     Resume,
+    /// What was missed while a reply was written.
+    ReadOn,
 }
 
 impl MultichatSession {
@@ -196,6 +198,7 @@ impl MultichatSession {
 impl Session for MultichatSession {
     const DIALECT: Dialect = Dialect::Multichat;
     const HEARING: Hearing = Hearing { mail: false, rooms: true };
+    const READS_ON: bool = true;
     type Incoming = Frame;
     type Outgoing = Utf8Bytes;
     type Tag = Tag;
@@ -251,6 +254,10 @@ impl Session for MultichatSession {
             Err(refusal) => commands::refused(self, &tag, &refusal),
         };
         self.go_on(step)
+    }
+
+    fn on_missed(&mut self, first: Place) -> Step<Self> {
+        commands::read_on(self, first)
     }
 
     fn on_event(&mut self, delivery: &Delivery) -> Step<Self> {

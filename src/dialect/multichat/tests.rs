@@ -12,8 +12,8 @@ use super::style::Style;
 use super::{Manners, Origins, encode};
 use crate::domain::{
     Access, Command, ConnectionId, Conversation, ConversationId, Dialect, Draft, Event, Identified,
-    Kind, Listing, LoginId, Marked, Message, MessageId, MessageKind, Party, Past, Place, Posted,
-    Principal, Receipt, Refusal, RefusalKind, Replay, Reply, Resumed, Revision, RoomCommand,
+    Kind, Listing, LoginId, Marked, Message, MessageId, MessageKind, Missed, Party, Past, Place,
+    Posted, Principal, Receipt, Refusal, RefusalKind, Replay, Reply, Revision, RoomCommand,
     RoomReply, Seq, Shown, Text, Timestamp, UserId,
 };
 use crate::session::script::Script;
@@ -371,7 +371,7 @@ fn what_is_asked_of_a_room_waits_until_it_is_settled_who_was_lost() {
     let resume = |doubt| rooms(RoomCommand::Resume { doubt, keep: KEEP });
     let resumed = |rooms| Ok(Reply::Rooms(RoomReply::Resumed { rooms, doubted: true }));
     let missed = vec![Shown { message: message(8, &bob(), "missed"), sender: bob() }];
-    let taken = Resumed { room: ROOM, upto: Place::new(8), missed };
+    let taken = Missed { room: ROOM, upto: Place::new(8), messages: missed };
     let text = Text::new("hi".to_owned(), 8).unwrap();
     let draft = Draft::words(ROOM, text, Dialect::Multichat);
     Script::begun(session, step)

@@ -39,6 +39,7 @@ impl Services {
             }
             RoomCommand::Leave { room, groups } => self.leave_room(caller, room, groups).await,
             RoomCommand::Read { room, past } => self.read_room(caller, room, past).await,
+            RoomCommand::ReadOn(behind) => self.read_on(caller, behind).await,
             RoomCommand::Show(message) => self.show_own(caller, message).await,
             RoomCommand::MarkRead { room, message } => {
                 self.mark_room_read(caller, room, message).await

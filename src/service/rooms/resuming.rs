@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Caller, Services};
 use crate::domain::{
-    ConnectionId, ConversationId, Event, Place, Refusal, Resumed, RoomReply, Shown, Topic,
+    ConnectionId, ConversationId, Event, Missed, Place, Refusal, RoomReply, Shown, Topic,
 };
 use crate::hub::{Attendee, Kept, News, Notice};
 use crate::policy::{self, MayRead};
@@ -25,7 +25,10 @@ impl Services {
         let Some(connection) = caller.connection else {
             return Ok(RoomReply::Resumed { rooms: Vec::new(), doubted: false });
         };
-        let mut rooms: Vec<Resumed> = Vec::new();
+        // Asked first: who is gone by now has left its rooms to be found below.
+        let mine = Topic::Login(caller.login);
+        let doubted = doubt && self.hub().count(mine) > 1;
+        let mut rooms: Vec<Missed> = Vec::new();
         for (room, lost) in self.hub().attendance().parked(caller.login) {
             if rooms.last().is_some_and(|taken| taken.room == room) {
                 // Another page of the same login may come back for it.
@@ -33,8 +36,6 @@ impl Services {
             }
             rooms.extend(self.take_over(caller, connection, room, lost).await?);
         }
-        let mine = Topic::Login(caller.login);
-        let doubted = doubt && self.hub().count(mine) > 1;
         if doubted {
             let event = Event::LoginDoubted { login: caller.login, by: connection };
             self.store().tell(News::none().personal(Notice::new([mine], event))).await;
@@ -49,7 +50,7 @@ impl Services {
         connection: ConnectionId,
         room: ConversationId,
         lost: ConnectionId,
-    ) -> Result<Option<Resumed>, Refusal> {
+    ) -> Result<Option<Missed>, Refusal> {
         let Some(permit) = self.may_still_read(caller, room).await? else {
             self.give_up(room, lost);
             return Ok(None);
@@ -73,8 +74,8 @@ impl Services {
         let (login, confirmed) = (caller.login, kept.confirmed);
         let place = ParkedPlace { login, room, confirmed, until: None };
         self.store().keep_places(&[place]).await?;
-        let (missed, upto) = self.missed(&permit, confirmed).await?;
-        Ok(Some(Resumed { room, upto, missed }))
+        let (messages, upto) = self.missed(&permit, confirmed).await?;
+        Ok(Some(Missed { room, upto, messages }))
     }
 
     async fn may_still_read(
@@ -90,6 +91,22 @@ impl Services {
         if let Some(movement) = self.hub().attendance().leave(room, connection) {
             self.places().gone(movement);
         }
+    }
+
+    /// Reads on, a page of each room; rooms that may not be read any more are left out.
+    pub(super) async fn read_on(
+        &self,
+        caller: &Caller,
+        behind: Vec<(ConversationId, Place)>,
+    ) -> Result<RoomReply, Refusal> {
+        let (mut rooms, mut more) = (Vec::new(), false);
+        for (room, after) in behind {
+            let Some(permit) = self.may_still_read(caller, room).await? else { continue };
+            let page = self.store().shown_after(&permit, after, PAGE).await?;
+            more |= page.more;
+            rooms.push(Missed { room, upto: after.max(page.reached), messages: page.messages });
+        }
+        Ok(RoomReply::Continued { rooms, more })
     }
 
     /// Everything that was shown behind a place.
