@@ -8,7 +8,7 @@ mod relay;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,7 +25,7 @@ use crate::dialect::neo::{self, NeoManners};
 use crate::dialect::private_chat::PrivateChat;
 use crate::domain::Dialect;
 use crate::http::{self, Web};
-use crate::rtc::{Introductions, RelayCredentials, RelayServer};
+use crate::rtc::{Introductions, RelayCredentials, RelayServer, SecureWay};
 use crate::service::{Parts, PresenceTeller, Services, Typing};
 use crate::session::{Gate, GateLimits};
 use crate::settings::{
@@ -36,6 +36,7 @@ use crate::store::{Durability, Files, Notice, Options, Store, StoreError};
 use crate::telemetry::{Metrics, set_insecure};
 use crate::transport::listener::{self, ListenerSettings};
 use crate::transport::socketio::{InboxBounds, SocketIo, SocketIoSettings};
+use crate::transport::tls::{Tls, TlsError};
 
 use ports::Port;
 
@@ -65,6 +66,9 @@ pub enum StartError {
     /// The folder of uploaded files cannot be made or opened.
     #[error("cannot open the folder of uploaded files: {0}")]
     Files(std::io::Error),
+    /// The certificate cannot be shown.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The relay cannot be what the settings want.
     #[error("{0}")]
     Relay(String),
@@ -99,6 +103,10 @@ pub struct App {
     relay: Option<RelayServer>,
     /// The relay's port, as clients are told.
     relay_port: Arc<AtomicU16>,
+    /// What the main listener shows.
+    tls: Option<Tls>,
+    /// Where clients are told that the relay is reached by TLS.
+    secure: Option<SecureWay>,
     /// Ends what listens beside HTTP.
     stop: CancellationToken,
 }
@@ -144,12 +152,13 @@ impl App {
             RelayCredentials::new(secrets.turn.expose(), settings.webrtc.credential_lifetime.get());
         let usual = settings.turn.listen.address().map_or(3478, |address| address.port());
         let relay_port = Arc::new(AtomicU16::new(usual));
+        let secure = secure_way(&settings);
         let (presence, telling) = PresenceTeller::start(store.clone());
         let services = Services::new(Parts {
             presence,
             typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
-            rtc: introductions(&settings, credentials.clone(), &relay_port),
+            rtc: introductions(&settings, credentials.clone(), &relay_port, secure.as_ref()),
             accounts: settings.auth.clone(),
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
@@ -177,6 +186,8 @@ impl App {
         );
         let courier =
             Courier::new(&gate, &settings.courier, &settings.limits, &settings.public_url);
+        let tls = settings.http.tls().map(|(certificate, key)| Tls::read(certificate, key));
+        let tls = tls.transpose()?;
         let relay = relay::start(&settings, credentials, &store, &clock)?;
         let stop = CancellationToken::new();
         let (metrics, ports, log) = (Metrics::start(), Vec::new(), running);
@@ -199,6 +210,8 @@ impl App {
             telling,
             relay,
             relay_port,
+            tls,
+            secure,
             stop,
         })
     }
@@ -250,7 +263,20 @@ impl App {
                 source: std::io::Error::other("http.listen is empty"),
             });
         };
-        TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+        let failed = |source| StartError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let taken = listener.local_addr().map_err(failed)?.port();
+        if let Some(secure) = &self.secure {
+            // A public address that names another port stands for a proxy in between.
+            let _ = secure.port.compare_exchange(0, taken, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        Ok(listener)
+    }
+
+    /// The main address as clients write it.
+    pub fn url_of(&self, address: SocketAddr) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{address}")
     }
 
     /// Serves until `shutdown`, then lets every connection go, finishes what was begun and
@@ -279,7 +305,9 @@ impl App {
         for Port { listener, router } in std::mem::take(&mut self.ports) {
             serving.spawn(listener::serve(listener, router, limits.clone(), stop.clone()));
         }
-        let limits = ListenerSettings { diversion: self.diversion(&listener), ..limits };
+        let fresh = self.tls.clone().map(|tls| tokio::spawn(tls.keep_fresh()));
+        let (diversion, tls) = (self.diversion(&listener), self.tls.clone());
+        let limits = ListenerSettings { diversion, tls, ..limits };
         serving.spawn(listener::serve(listener, router, limits, stop));
         shutdown.cancelled().await;
         // New sessions are refused at once; the ends of those that live are spread.
@@ -290,6 +318,9 @@ impl App {
         upkeep.abort();
         following.abort();
         sweeping.abort();
+        if let Some(fresh) = fresh {
+            fresh.abort();
+        }
         let Self { store, services, gate, socketio, private_chat, courier, log, telling, .. } =
             self;
         drop((services, gate, socketio, private_chat, courier));
@@ -316,10 +347,20 @@ pub fn tariff(settings: &Settings) -> Tariff {
     Tariff { default_price: chats.default_price.into(), billed }
 }
 
+/// Where the relay is reached by TLS: on the main port, if that speaks TLS and lets the relay
+/// in. Port 0 is not known yet.
+fn secure_way(settings: &Settings) -> Option<SecureWay> {
+    settings.http.tls().filter(|_| settings.turn.over_http_port)?;
+    let url = &settings.public_url;
+    let port = url.port().filter(|_| url.is_secure()).unwrap_or_default();
+    Some(SecureWay { host: url.host().map(str::to_owned), port: Arc::new(port.into()) })
+}
+
 fn introductions(
     settings: &Settings,
     credentials: RelayCredentials,
     port: &Arc<AtomicU16>,
+    secure: Option<&SecureWay>,
 ) -> Introductions {
     let list = |servers: &[crate::settings::IceServer]| {
         servers
@@ -338,6 +379,7 @@ fn introductions(
         turn: list(&settings.webrtc.turn),
         host: host.map(str::to_owned),
         port: Arc::clone(port),
+        secure: secure.cloned(),
         listens: settings.turn.listen.address().is_some()
             && settings.turn.relay != RelayMode::External,
         relays: settings.turn.relay != RelayMode::Off,

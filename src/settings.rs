@@ -141,6 +141,12 @@ impl Settings {
         if self.http.listen.address().is_none() {
             let allowed = "an address and a port such as 127.0.0.1:8000";
             Some(("http.listen", allowed.to_owned(), "\"\"".to_owned()))
+        } else if self.http.tls_certificate.as_os_str().is_empty()
+            != self.http.tls_key.as_os_str().is_empty()
+        {
+            let allowed = "given together with http.tls_key, or neither of them";
+            let found = format!("\"{}\"", self.http.tls_certificate.display());
+            Some(("http.tls_certificate", allowed.to_owned(), found))
         } else if !begins(
             database,
             &["sqlite:", "postgres://", "postgresql://", "mysql://", "mariadb://"],

@@ -102,7 +102,14 @@ fn coturn() -> (Child, SocketAddr) {
     let child = Command::new("turnserver")
         .args(["-n", "-L", HERE, "-E", HERE, "-p", &port, "-m", "1", "-r", "klatsch"])
         .args(["--use-auth-secret", &format!("--static-auth-secret={SECRET}")])
-        .args(["--allow-loopback-peers", "--no-cli", "--no-tls", "--no-dtls", "--no-auth-pings"])
+        .args([
+            "--allowed-peer-ip=127.0.0.1",
+            "--allow-loopback-peers",
+            "--no-cli",
+            "--no-tls",
+            "--no-dtls",
+            "--no-auth-pings",
+        ])
         .args(["--no-dynamic-ip-list", "--no-dynamic-realms", "--no-software-attribute"])
         .args(["--no-stdout-log", "--simple-log", "--log-file", "/dev/null"])
         .args(["--pidfile", "/dev/null", "-b", &folder.join("db").to_string_lossy()])

@@ -12,7 +12,7 @@ use super::{App, StartError};
 use crate::clock::Clock;
 use crate::domain::{Principal, Timestamp};
 use crate::rtc::{
-    RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayUnavailable, RelayWay,
+    RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayUnavailable, RelayWay, Writing,
 };
 use crate::settings::{RelayMode, Settings, TurnSettings};
 use crate::store::Store;
@@ -128,10 +128,10 @@ impl App {
             // STUN's types begin so; HTTP begins with a capital letter.
             fits: |first| first <= 3,
             take: Arc::new(move |stream, peer| {
-                let _ = stream.set_nodelay(true);
                 let (streams, stop) = (streams.clone(), stop.clone());
+                let writing = if stream.is_secure() { Writing::Apart } else { Writing::Together };
                 tokio::spawn(async move {
-                    stop.run_until_cancelled(streams.converse(stream, peer)).await;
+                    stop.run_until_cancelled(streams.converse(stream, peer, writing)).await;
                 });
             }),
         })

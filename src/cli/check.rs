@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::CliError;
 use super::output::print;
 use super::site::quietly;
-use crate::app::store_options;
+use crate::app::{StartError, store_options};
 use crate::clock::Clock;
 use crate::settings::{Listen, RelayMode, Settings};
 use crate::store::Store;
+use crate::transport::tls::Tls;
 
 /// Parts that can be set and are not built yet; `serve` reads their settings and does nothing with them.
 const UNBUILT: &[&str] = &["bus"];
@@ -19,6 +20,9 @@ const UNBUILT: &[&str] = &["bus"];
 pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
     let settings = Settings::load(config)?;
     quietly(&settings)?;
+    if let Some((certificate, key)) = settings.http.tls() {
+        Tls::read(certificate, key).map_err(StartError::from)?;
+    }
     let database = check_database(&settings).await?;
     let mut warnings = settings.warnings();
     if !settings.bus.url.is_empty() {

@@ -23,7 +23,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
     let mut app = App::start(settings).await?;
     let listener = app.listen().await?;
     let address = listener.local_addr()?;
-    tell(&json!({ "part": "http", "address": address, "url": format!("http://{address}") }));
+    tell(&json!({ "part": "http", "address": address, "url": app.url_of(address) }));
     for Address { part, address, url } in app.open_ports().await? {
         tell(&json!({ "part": part, "address": address, "url": url }));
     }

@@ -87,11 +87,18 @@ form.onsubmit = async (event) => {
     const turn = iceServers.find((server) => server.credential);
     const stuns = iceServers.filter((server) => !server.credential);
     await look("stun", "STUN answers.", "Open the port of turn.listen for UDP, and set turn.public_host.", async () => (known(), stun(stuns)));
-    for (const way of ["udp", "tcp"]) {
-      await look(`turn_${way}`, `TURN over ${way.toUpperCase()} relays.`, `Open the port of turn.listen for ${way.toUpperCase()}, and set turn.public_host.`, async () => {
+    const open = (way) => `Open the port of turn.listen for ${way}, and set turn.public_host.`;
+    const ways = [
+      ["udp", "UDP", open("UDP"), (url) => url.endsWith("transport=udp")],
+      ["tcp", "TCP", open("TCP"), (url) => url.startsWith("turn:") && url.endsWith("transport=tcp")],
+    ];
+    const secure = (url) => url.startsWith("turns:");
+    if (turn?.urls.some(secure)) ways.push(["tls", "TLS", "The certificate must name the host of public_url.", secure]);
+    for (const [part, way, advice, fits] of ways) {
+      await look(`turn_${part}`, `TURN over ${way} relays.`, advice, async () => {
         known();
         if (!turn) throw new Error("the server names none (turn.relay, turn.listen)");
-        await relay({ ...turn, urls: turn.urls.filter((url) => url.endsWith(`transport=${way}`)) });
+        await relay({ ...turn, urls: turn.urls.filter(fits) });
       });
     }
   }

@@ -90,7 +90,7 @@ impl Web {
 
     /// Whether clients reach us by TLS, so that cookies may insist on it.
     pub fn is_secure(&self) -> bool {
-        self.shared.public_url.as_str().starts_with("https://")
+        self.shared.public_url.is_secure() || self.shared.http.tls().is_some()
     }
 
     /// Whether a request was made by a page of ours, or by no page at all.

@@ -45,8 +45,9 @@ impl RelayServer {
                 }
             }
             Verdict::Pass { nonce, peers } => {
-                line.handle(source, datagram, nonce, peers).await;
+                let answers = line.handle(source, datagram, nonce, peers).await;
                 self.note_end(line, source).await;
+                answers.send().await;
             }
             Verdict::Repeated { request, key } => {
                 // Of one that is being made the client hears soon enough.
@@ -81,18 +82,28 @@ impl RelayServer {
         nonce: String,
         refusal: Vec<u8>,
     ) {
-        match self.shared.accounts.relayed_since(vec![claim.principal]).await {
+        let since = self.shared.accounts.relayed_since(vec![claim.principal]).await;
+        let answers = match since {
             Ok(since) if since.get(&claim.principal).is_some_and(|since| claim.made >= *since) => {
-                line.handle(source, datagram, Some(nonce), Vec::new()).await;
+                Some(line.handle(source, datagram, Some(nonce), Vec::new()).await)
             }
-            Ok(_) => answer(line, source, Verdict::Answer(CODE_UNAUTHORIZED, refusal)).await,
+            Ok(_) => {
+                answer(line, source, Verdict::Answer(CODE_UNAUTHORIZED, refusal)).await;
+                None
+            }
             // The client asks again.
-            Err(RelayUnavailable) => traffic::drop("unavailable"),
-        }
+            Err(RelayUnavailable) => {
+                traffic::drop("unavailable");
+                None
+            }
+        };
         if self.shared.seat(line, source).await {
             self.note_end(line, source).await;
         } else {
             self.shared.ledger.strike((line.id, source));
+        }
+        if let Some(answers) = answers {
+            answers.send().await;
         }
     }
 

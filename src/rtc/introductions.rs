@@ -17,12 +17,23 @@ pub struct Introductions {
     pub host: Option<String>,
     /// The port of the STUN and TURN server of this host, known once it listens.
     pub port: Arc<AtomicU16>,
+    /// Where the relay is reached by TLS, if it is.
+    pub secure: Option<SecureWay>,
     /// Whether this server listens for clients of STUN.
     pub listens: bool,
     /// Whether anything is relayed.
     pub relays: bool,
     /// Makes the names and passwords that the relay takes.
     pub credentials: RelayCredentials,
+}
+
+/// Where this server's relay is reached by TLS.
+#[derive(Clone, Debug)]
+pub struct SecureWay {
+    /// The name that stands in the certificate, if the operator has said it.
+    pub host: Option<String>,
+    /// The port, known once it listens.
+    pub port: Arc<AtomicU16>,
 }
 
 impl std::fmt::Debug for Introductions {
@@ -63,10 +74,16 @@ impl Introductions {
             let place = place(server);
             ["udp", "tcp"].map(|way| format!("turn:{place}?transport={way}"))
         };
+        let own = self.listens && self.turn.is_empty();
+        let secure = self.secure.as_ref().filter(|_| self.relays && own);
+        let secure = secure.map(|way| {
+            let server = this(way.host.as_deref().or(asked), &way.port);
+            format!("turns:{}?transport=tcp", place(&server))
+        });
         let (username, credential) = self.credentials(principal, now);
         IceServers {
             stun: stun.iter().map(|server| format!("stun:{}", place(server))).collect(),
-            turn: turn.iter().flat_map(ways).collect(),
+            turn: turn.iter().flat_map(ways).chain(secure).collect(),
             username,
             credential,
             ttl: self.credentials.lifetime(),
@@ -77,15 +94,17 @@ impl Introductions {
         if !configured.is_empty() {
             return configured.to_vec();
         }
-        let host = self.host.as_deref().or(asked).map_or("localhost", without_port);
-        let is_address = host.parse::<std::net::IpAddr>().is_ok();
-        let (domain, ip) = if is_address { ("", host) } else { (host, "") };
-        vec![IceServer {
-            domain: domain.to_owned(),
-            ip: ip.to_owned(),
-            port: self.port.load(Ordering::Relaxed),
-        }]
+        vec![this(self.host.as_deref().or(asked), &self.port)]
     }
+}
+
+/// This server under a name or address, which may have another port.
+fn this(host: Option<&str>, port: &AtomicU16) -> IceServer {
+    let host = host.map_or("localhost", without_port);
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    let (domain, ip) = if is_address { ("", host) } else { (host, "") };
+    let port = port.load(Ordering::Relaxed);
+    IceServer { domain: domain.to_owned(), ip: ip.to_owned(), port }
 }
 
 /// Host and port of a server as addresses have them: its name if it has one.
@@ -119,6 +138,7 @@ mod tests {
             turn: Vec::new(),
             host: None,
             port: Arc::new(3478.into()),
+            secure: None,
             listens: true,
             relays: true,
             credentials: RelayCredentials::new("north", 86_400),
@@ -158,6 +178,10 @@ mod tests {
             assert_eq!((told.turn, told.ttl), (turn.to_vec(), 86_400));
             assert_eq!(told.username, "1539334980:u4");
         }
+        let way = SecureWay { host: None, port: Arc::new(443.into()) };
+        let secure = Introductions { secure: Some(way), ..introductions() };
+        let told = secure.ice_servers(ann, Some("chat.example.org"), now).turn;
+        assert_eq!(told[2..], ["turns:chat.example.org:443?transport=tcp"]);
         let off = Introductions { relays: false, ..introductions() };
         assert_eq!(off.ice_servers(ann, None, now).turn, [""; 0]);
         let nowhere = Introductions { listens: false, ..introductions() };

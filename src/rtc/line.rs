@@ -15,6 +15,7 @@ use turn::proto::PROTO_UDP;
 use turn::server::request::Request;
 use webrtc_util::Conn;
 
+use super::answers::Answers;
 use super::front::{Front, REALM};
 use super::ledger::LineId;
 use super::traffic;
@@ -65,17 +66,18 @@ impl Line {
         self.manager.delete_allocation(&self.five_tuple(source)).await;
     }
 
-    /// Lets the library deal with a datagram.
+    /// Lets the library deal with a datagram; what it answers is still to be sent.
     pub(super) async fn handle(
         &self,
         source: SocketAddr,
         datagram: &[u8],
         nonce: Option<String>,
         peers: Vec<SocketAddr>,
-    ) {
+    ) -> Arc<Answers> {
+        let answers = Answers::new(Arc::clone(&self.conn));
         let nonces = nonce.into_iter().map(|nonce| (nonce, Instant::now())).collect();
         let mut request = Request {
-            conn: Arc::clone(&self.conn),
+            conn: Arc::clone(&answers) as Arc<dyn Conn + Send + Sync>,
             src_addr: source,
             buff: datagram.to_vec(),
             allocation_manager: Arc::clone(&self.manager),
@@ -86,14 +88,14 @@ impl Line {
         };
         if let Err(error) = request.handle_request().await {
             tracing::debug!(%error, "a relay request went wrong");
-            return traffic::drop("unhandled");
-        }
-        if peers.len() > 1
+            traffic::drop("unhandled");
+        } else if peers.len() > 1
             && let Some(allocation) = self.allocation_of(source).await
         {
             for peer in peers {
                 allocation.add_permission(Permission::new(peer)).await;
             }
         }
+        answers
     }
 }

@@ -3,6 +3,7 @@
 //! The TURN library is driven datagram by datagram and never runs a server of its own: that
 //! one remembers every stranger for ever, has no quota and ends calls with their credentials.
 
+mod answers;
 mod credentials;
 mod datagrams;
 mod exchange;
@@ -28,11 +29,12 @@ mod udp;
 mod upkeep;
 
 pub use credentials::RelayCredentials;
-pub use introductions::Introductions;
+pub use introductions::{Introductions, SecureWay};
 pub use limits::{RelayAccounts, RelayLimits, RelayUnavailable, RelayWay};
 pub use probe::{ProbeError, ProbeWay, find_reflexive, find_relay, try_relay};
 pub use server::RelayServer;
 pub use streams::RelayStreams;
+pub use tcp::Writing;
 
 /// The answer to what the library's sockets can and it never asks of ours.
 fn unsupported() -> webrtc_util::Error {

@@ -22,7 +22,7 @@ use super::reach::Reach;
 use super::seat::{Seat, Seats};
 use super::sockets::{Live, SocketRelays};
 use super::streams::RelayStreams;
-use super::tcp::TcpLine;
+use super::tcp::{TcpLine, Writing};
 use super::traffic::Allowance;
 use super::udp::UdpLine;
 use super::upkeep::{Closed, audit, strike_ended};
@@ -158,7 +158,12 @@ impl RelayServer {
                             let _ = stream.set_nodelay(true);
                             let (streams, stop) = (streams.clone(), stop.clone());
                             tokio::spawn(async move {
-                                stop.run_until_cancelled(streams.converse(stream, peer)).await;
+                                stop.run_until_cancelled(streams.converse(
+                                    stream,
+                                    peer,
+                                    Writing::Together,
+                                ))
+                                .await;
                             });
                         }
                         // Out of file descriptors, most likely.

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::line::Line;
 use super::server::RelayServer;
-use super::tcp::TcpLine;
+use super::tcp::{TcpLine, Writing};
 
 /// Streams of the relay that come in where something else listens.
 #[derive(Clone)]
@@ -28,12 +28,13 @@ impl RelayStreams {
         &self,
         stream: S,
         peer: SocketAddr,
+        writing: Writing,
     ) {
         let take = |mut frame: Vec<u8>| -> BoxFuture<'static, ()> {
             let (server, line) = (self.server.clone(), Arc::clone(&self.line));
             Box::pin(async move { server.take(&line, peer, &mut frame).await })
         };
-        self.conn.converse(stream, peer, take).await;
+        self.conn.converse(stream, peer, writing, take).await;
         self.server.end((self.line.id, peer)).await;
     }
 }

@@ -56,13 +56,14 @@ impl TcpLine {
         &self,
         stream: S,
         peer: SocketAddr,
+        writing: Writing,
         take: impl Fn(Vec<u8>) -> BoxFuture<'static, ()> + Send,
     ) {
-        let Some(waiting) = self.add(peer) else {
+        let Some(queue) = self.add(peer) else {
             return traffic::drop("connections");
         };
         let (mut reading, outgoing) = tokio::io::split(stream);
-        let writer = tokio::spawn(write(outgoing, waiting));
+        let writer = tokio::spawn(write(outgoing, queue, writing));
         let mut bytes = BytesMut::with_capacity(4096);
         let mut patience = FIRST_BYTE;
         'open: loop {
@@ -111,14 +112,41 @@ fn next_frame(bytes: &mut BytesMut) -> Result<Option<Vec<u8>>, Nonsense> {
     Ok(Some(frame))
 }
 
-/// Writes what waits, as much as there is at a time.
-async fn write<S: AsyncWrite>(mut stream: WriteHalf<S>, mut waiting: mpsc::Receiver<Bytes>) {
+/// How frames that wait are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// As much as there is at a time.
+    Together,
+    /// Each by itself: some clients see one record of TLS at a time, and what else is in it
+    /// only with the next.
+    Apart,
+}
+
+/// Writes what waits.
+async fn write<S: AsyncWrite>(
+    mut stream: WriteHalf<S>,
+    mut queue: mpsc::Receiver<Bytes>,
+    writing: Writing,
+) {
     let mut frames = Vec::new();
     let mut together = Vec::new();
-    while waiting.recv_many(&mut frames, 64).await > 0 {
-        together.clear();
-        frames.drain(..).for_each(|frame| together.extend_from_slice(&frame));
-        match timeout(STUCK, stream.write_all(&together)).await {
+    while queue.recv_many(&mut frames, 64).await > 0 {
+        let written = timeout(STUCK, async {
+            match writing {
+                Writing::Together => {
+                    together.clear();
+                    frames.drain(..).for_each(|frame| together.extend_from_slice(&frame));
+                    stream.write_all(&together).await?;
+                }
+                Writing::Apart => {
+                    for frame in frames.drain(..) {
+                        stream.write_all(&frame).await?;
+                    }
+                }
+            }
+            stream.flush().await
+        });
+        match written.await {
             Ok(Ok(())) => {}
             _ => return,
         }

@@ -426,6 +426,26 @@ async fn a_relay_with_sockets_reaches_no_network_of_the_operator() {
     client.close().await.unwrap();
 }
 
+/// With sockets only live allocations may be named, and an answer says that one lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_allocation_can_be_named_as_soon_as_it_is_granted() {
+    let here = "127.0.0.1".parse().unwrap();
+    let way = RelayWay::Sockets { bind: here, advertise: None, ports: 40_000..=60_000 };
+    let relay = Relay::with(|limits| limits.per_account = 1000, way).await;
+    let mut ann = relay.peer(ANN).await;
+    assert_eq!(ann.allocate().await, 0);
+    for round in 0..100 {
+        let mut bob = relay.peer(BOB).await;
+        bob.nonce.clone_from(&ann.nonce);
+        let granted =
+            bob.ask(METHOD_ALLOCATE, vec![Box::new(RequestedTransport { protocol: PROTO_UDP })]);
+        let mut relayed = RelayedAddress::default();
+        relayed.get_from(&granted.await).unwrap();
+        assert_eq!(ann.permit(&[&format!("127.0.0.1:{}", relayed.port)]).await, 0, "{round}");
+        assert_eq!(bob.refresh(0).await, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_stream_carries_frames_and_its_allocation_ends_with_it() {
     let relay = Relay::open().await;

@@ -43,6 +43,7 @@ impl Home {
                 stun: Vec::new(),
                 turn: Vec::new(),
                 host: None,
+                secure: None,
                 listens: true,
                 relays: true,
                 port: std::sync::Arc::new(3478.into()),

@@ -1,5 +1,7 @@
 //! The server itself: its listener, its database, its bus, its log.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use super::values::{Listen, Networks, Seconds, Secret, WebAddress};
@@ -14,6 +16,19 @@ pub struct HttpSettings {
     pub allowed_origins: Vec<WebAddress>,
     /// Peers whose forwarded headers are believed.
     pub trusted_proxies: Networks,
+    /// File of the certificate and its chain in PEM; with it and its key the main listener
+    /// speaks TLS alone. Empty = no TLS.
+    pub tls_certificate: PathBuf,
+    /// File of the certificate's private key in PEM.
+    pub tls_key: PathBuf,
+}
+
+impl HttpSettings {
+    /// The files of certificate and key, if the main listener speaks TLS.
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        let Self { tls_certificate, tls_key, .. } = self;
+        (!tls_certificate.as_os_str().is_empty()).then_some((tls_certificate, tls_key))
+    }
 }
 
 impl Default for HttpSettings {
@@ -22,6 +37,8 @@ impl Default for HttpSettings {
             listen: Listen::everywhere(8000),
             allowed_origins: Vec::new(),
             trusted_proxies: Networks::default(),
+            tls_certificate: PathBuf::new(),
+            tls_key: PathBuf::new(),
         }
     }
 }

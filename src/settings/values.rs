@@ -166,15 +166,31 @@ impl WebAddress {
         self.0.is_empty()
     }
 
+    /// Whether what is there is reached by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.0.starts_with("https://") || self.0.starts_with("wss://")
+    }
+
     /// The host alone, an IPv6 one in its brackets.
     pub fn host(&self) -> Option<&str> {
+        self.host_and_port().map(|(host, _)| host).filter(|host| !host.is_empty())
+    }
+
+    /// The port, which is that of its scheme where none is named.
+    pub fn port(&self) -> Option<u16> {
+        let (_, port) = self.host_and_port()?;
+        let usual = if self.is_secure() { 443 } else { 80 };
+        Some(port.strip_prefix(':').and_then(|port| port.parse().ok()).unwrap_or(usual))
+    }
+
+    fn host_and_port(&self) -> Option<(&str, &str)> {
         let (_, rest) = self.0.split_once("://")?;
         let authority = rest.split('/').next()?;
         let end = match authority.find(']') {
             Some(bracket) => bracket + 1,
             None => authority.find(':').unwrap_or(authority.len()),
         };
-        Some(&authority[..end]).filter(|host| !host.is_empty())
+        Some(authority.split_at(end))
     }
 }
 

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sea_orm::sqlx::mysql::MySqlConnection;
+use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{AssertSqlSafe, Executor};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::sqlx::{AssertSqlSafe, Connection as _, Executor};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr};
+use tokio::time::timeout;
 
 use super::StoreError;
 
@@ -151,7 +153,26 @@ impl Connector {
             DbBackend::Postgres => self.tune_postgres(&mut connect, purpose),
             _ => self.tune_mysql(&mut connect, purpose),
         }
-        retry_busy(|| Database::connect(connect.clone())).await.map_err(StoreError::from)
+        match retry_busy(|| Database::connect(connect.clone())).await {
+            Ok(pool) => Ok(pool),
+            // The pool has only waited; what it waited for says the server itself.
+            Err(error) if has_waited(&error) => {
+                let reason = timeout(ACQUIRE, self.try_directly()).await;
+                Err(reason.ok().and_then(Result::err).unwrap_or(error).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Connects without a pool, which would try again until its time is over.
+    async fn try_directly(&self) -> Result<(), DbErr> {
+        let url = &self.options.url;
+        let tried = match self.backend {
+            DbBackend::Postgres => PgConnection::connect(url).await.map(drop),
+            DbBackend::MySql => MySqlConnection::connect(url).await.map(drop),
+            _ => Ok(()),
+        };
+        tried.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
     }
 
     fn pool(&self, connect: &mut ConnectOptions, purpose: Purpose, write: u32, read: u32) {
@@ -291,6 +312,13 @@ where
         }
     }
     connect().await
+}
+
+/// Whether the time for a connection has run out.
+fn has_waited(error: &DbErr) -> bool {
+    let timed_out = |error| matches!(error, &sea_orm::sqlx::Error::PoolTimedOut);
+    super::error::driver_error(error).is_some_and(timed_out)
+        || matches!(error, DbErr::ConnectionAcquire(_))
 }
 
 fn is_busy(error: &DbErr) -> bool {

@@ -19,7 +19,11 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use super::wire::{Io, Wire};
+use super::{
+    stream::Stream,
+    tls::Tls,
+    wire::{Io, Wire},
+};
 
 /// Takes connections that speak something else than HTTP, by their first byte.
 #[derive(Clone)]
@@ -27,7 +31,7 @@ pub struct Diversion {
     /// Whether a connection that begins with this byte is taken.
     pub fits: fn(u8) -> bool,
     /// Takes it.
-    pub take: Arc<dyn Fn(TcpStream, SocketAddr) + Send + Sync>,
+    pub take: Arc<dyn Fn(Io, SocketAddr) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Diversion {
@@ -49,6 +53,8 @@ pub struct ListenerSettings {
     pub open: TaskTracker,
     /// Who takes what is not HTTP.
     pub diversion: Option<Diversion>,
+    /// The certificate that is shown; with it HTTP comes by TLS alone.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ListenerSettings {
@@ -59,6 +65,7 @@ impl Default for ListenerSettings {
             max_connections: 100_000,
             open: TaskTracker::new(),
             diversion: None,
+            tls: None,
         }
     }
 }
@@ -106,25 +113,68 @@ struct Server {
     shutdown: CancellationToken,
 }
 
+/// What a connection begins with.
+enum Beginning {
+    Http(Stream),
+    Diverted(Stream),
+    /// HTTP where only TLS is spoken.
+    Unprotected(Stream),
+}
+
+/// How TLS begins: with a handshake.
+const TLS: u8 = 0x16;
+
+impl Server {
+    /// Looks at the first byte where that decides anything, and behind TLS once more;
+    /// `None` for who says nothing, or nonsense.
+    async fn begin(&self, stream: TcpStream) -> io::Result<Option<Beginning>> {
+        let ListenerSettings { diversion, tls, .. } = &self.settings;
+        let mut stream = Stream::from(stream);
+        if diversion.is_none() && tls.is_none() {
+            return Ok(Some(Beginning::Http(stream)));
+        }
+        let fits = |first| diversion.as_ref().is_some_and(|diversion| (diversion.fits)(first));
+        let Some(mut first) = stream.first_byte().await? else { return Ok(None) };
+        if let Some(tls) = tls {
+            stream = match stream {
+                Stream::Plain(plain) if first == TLS => Stream::secure(tls.accept(plain).await?),
+                other if fits(first) => return Ok(Some(Beginning::Diverted(other))),
+                other => return Ok(Some(Beginning::Unprotected(other))),
+            };
+            let Some(protected) = stream.first_byte().await? else { return Ok(None) };
+            first = protected;
+        }
+        Ok(Some(if fits(first) { Beginning::Diverted(stream) } else { Beginning::Http(stream) }))
+    }
+}
+
 /// One connection, up to its end or its upgrade.
 async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
-    if let Some(Diversion { fits, take }) = &server.settings.diversion {
-        let mut first = [0];
-        let looked = timeout(server.settings.head_timeout, stream.peek(&mut first));
-        match server.shutdown.run_until_cancelled(looked).await {
-            Some(Ok(Ok(1))) if fits(first[0]) => return take(stream, address),
-            Some(Ok(Ok(1))) => {}
-            // It said nothing, or has gone.
-            _ => return,
-        }
-    }
     // Counts the streams that exist, upgraded ones too.
     let open = &server.settings.open;
     let is_full = open.len() >= server.settings.max_connections;
-    let io = Io::new(stream, server.settings.user_timeout).counted(open.token());
+    let token = open.token();
+    let begun = timeout(server.settings.head_timeout, server.begin(stream));
+    let Some(Ok(Ok(Some(begun)))) = server.shutdown.run_until_cancelled(begun).await else {
+        // It said nothing, or nonsense, or has gone.
+        return;
+    };
+    let io = |stream| Io::new(stream, server.settings.user_timeout).counted(token);
+    let (io, service) = match begun {
+        Beginning::Http(stream) | Beginning::Unprotected(stream) if is_full => {
+            (io(stream), Answering::NoRoom)
+        }
+        Beginning::Http(stream) => (io(stream), Answering::By(server.router.clone())),
+        Beginning::Unprotected(stream) => (io(stream), Answering::OnlySecurely),
+        Beginning::Diverted(stream) => {
+            if let Some(diversion) = server.settings.diversion.as_ref().filter(|_| !is_full) {
+                (diversion.take)(io(stream), address);
+            }
+            return;
+        }
+    };
     let peer = Peer { address, wire: io.wire() };
-    let router = (!is_full).then(|| server.router.clone());
-    let service = service_fn(move |request| answer(router.clone(), peer.clone(), request));
+    let service = service_fn(move |request| answer(service.clone(), peer.clone(), request));
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(server.settings.head_timeout)
@@ -141,15 +191,32 @@ async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
     }
 }
 
-/// Answers one request; without a router there is no room for it.
+/// What the requests of a connection are answered by.
+#[derive(Clone)]
+enum Answering {
+    By(Router),
+    /// There are too many connections.
+    NoRoom,
+    /// They must come by TLS.
+    OnlySecurely,
+}
+
 async fn answer(
-    router: Option<Router>,
+    service: Answering,
     peer: Peer,
     mut request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    let Some(router) = router else {
-        let headers = [(header::CONNECTION, "close"), (header::RETRY_AFTER, "5")];
-        return Ok((StatusCode::SERVICE_UNAVAILABLE, headers).into_response());
+    let close = (header::CONNECTION, "close");
+    let router = match service {
+        Answering::By(router) => router,
+        Answering::NoRoom => {
+            let headers = [close, (header::RETRY_AFTER, "5")];
+            return Ok((StatusCode::SERVICE_UNAVAILABLE, headers).into_response());
+        }
+        Answering::OnlySecurely => {
+            let text = "This port speaks HTTPS; the address must begin with https:// or wss://.\n";
+            return Ok((StatusCode::BAD_REQUEST, [close], text).into_response());
+        }
     };
     request.extensions_mut().insert(ConnectInfo(peer.address));
     request.extensions_mut().insert(ConnectInfo(peer));

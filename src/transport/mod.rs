@@ -6,6 +6,8 @@
 pub mod listener;
 pub mod memory;
 pub mod socketio;
+pub mod stream;
+pub mod tls;
 pub mod websocket;
 pub mod wire;
 

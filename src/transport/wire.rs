@@ -1,4 +1,4 @@
-//! The TCP stream below a connection, with a handle that can end it from outside.
+//! The stream below a connection, with a handle that can end it from outside.
 //!
 //! A write error is never reported: it ends the stream, the write is said to have worked, and
 //! the reading side fails. The Socket.IO library would keep a session for ever otherwise.
@@ -17,11 +17,10 @@ use std::{
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::stream::Stream;
 
 const OPEN: u8 = 0;
 /// Nothing more is read; what is being written may still leave.
@@ -105,7 +104,7 @@ impl fmt::Debug for Wire {
 /// The stream itself.
 #[derive(Debug)]
 pub struct Io {
-    stream: TcpStream,
+    stream: Stream,
     wire: Arc<Wire>,
     counted: Option<TaskTrackerToken>,
     /// The last words have been read.
@@ -115,11 +114,12 @@ pub struct Io {
 impl Io {
     /// Prepares an accepted stream: small packets leave at once, and a peer that takes
     /// nothing for `user_timeout` is given up by the kernel.
-    pub fn new(stream: TcpStream, user_timeout: Duration) -> Self {
+    pub fn new(stream: impl Into<Stream>, user_timeout: Duration) -> Self {
+        let stream = stream.into();
         // A socket that refuses an option has just been closed by its peer; reading tells.
-        let _ = stream.set_nodelay(true);
+        let _ = stream.tcp().set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(user_timeout));
+        let _ = SockRef::from(stream.tcp()).set_tcp_user_timeout(Some(user_timeout));
         #[cfg(not(target_os = "linux"))]
         let _ = user_timeout;
         Self { stream, wire: Arc::new(Wire::new()), counted: None, is_over: false }
@@ -130,6 +130,11 @@ impl Io {
     pub fn counted(mut self, token: TaskTrackerToken) -> Self {
         self.counted = Some(token);
         self
+    }
+
+    /// Whether it is protected by TLS.
+    pub const fn is_secure(&self) -> bool {
+        matches!(self.stream, Stream::Secure(_))
     }
 
     /// The handle on this stream.
@@ -163,7 +168,7 @@ impl Io {
         &mut self,
         context: &mut Context<'_>,
         len: usize,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if self.is_cut() {
             return Poll::Ready(Ok(len));
@@ -231,9 +236,12 @@ impl AsyncWrite for Io {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A TCP stream holds nothing back.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A TCP stream holds nothing back, TLS does.
+        let flush = |stream: Pin<&mut Stream>, context: &mut Context<'_>| {
+            stream.poll_flush(context).map_ok(|()| 0)
+        };
+        self.get_mut().write_with(context, 0, flush).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -252,7 +260,7 @@ impl Drop for Io {
         drop(tap);
         if self.is_cut() {
             // Without this the kernel keeps megabytes for a peer that does not read.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            let _ = SockRef::from(self.stream.tcp()).set_linger(Some(Duration::ZERO));
         }
     }
 }
@@ -261,7 +269,7 @@ impl Drop for Io {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;

@@ -264,6 +264,20 @@ fn an_account_is_made_changed_and_listed() {
 }
 
 #[test]
+fn a_database_that_is_not_there_is_told_as_such() {
+    let place = Place::new();
+    // Nobody listens on port 1.
+    for url in
+        ["postgres://ann:swordfish@127.0.0.1:1/chat", "mysql://ann:swordfish@127.0.0.1:1/chat"]
+    {
+        let done = place.run_with(&["check"], &[("KLATSCH_DATABASE__URL", url)], "");
+        let told =
+            done.err.contains("the database is not available") && done.err.contains("refused");
+        assert!(!done.ok && told && !done.err.contains("swordfish"), "{}", done.err);
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_in_a_sentence() {
     let place = Place::new();
     place.json(&["user", "add", "ann@example.org", "--balance", "2"]);

@@ -20,6 +20,7 @@ mod private_chat;
 mod relay;
 mod resume;
 mod rosetta;
+mod secure;
 mod sixth_dialect;
 mod socketio_transport;
 mod starving;

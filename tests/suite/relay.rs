@@ -33,7 +33,7 @@ async fn home() -> (Home, String) {
 }
 
 /// One of coturn's tools; nothing, and a line about it, where coturn is not installed.
-async fn tool(name: &str, words: Vec<String>) -> Option<Output> {
+pub(crate) async fn tool(name: &str, words: Vec<String>) -> Option<Output> {
     let mut command = Command::new(name);
     command.args(words);
     let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
@@ -43,12 +43,12 @@ async fn tool(name: &str, words: Vec<String>) -> Option<Output> {
     ran.ok()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     [&output.stdout[..], &output.stderr[..]].map(String::from_utf8_lossy).concat()
 }
 
 /// What `turnutils_uclient` is told: two clients that send each other 100 messages through the relay.
-fn load(extra: &[&str], user: i64, secret: &str, port: &str) -> Vec<String> {
+pub(crate) fn load(extra: &[&str], user: i64, secret: &str, port: &str) -> Vec<String> {
     let user = format!("u{user}");
     let common = ["-y", "-c", "-m", "2", "-n", "100", "-l", "400", "-u", &user, "-W", secret];
     let last = ["-p", port, "127.0.0.1"];
@@ -85,7 +85,7 @@ async fn coturns_clients_are_refused_with_a_wrong_secret() {
 }
 
 /// Runs a script of the browser, if there are a browser and Node.
-async fn in_browser(script: &str, words: Vec<String>) -> Option<String> {
+pub(crate) async fn in_browser(script: &str, words: Vec<String>) -> Option<String> {
     let browser = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
     if !Path::new(&browser).exists() {
         skipped(&format!("{script}, for want of Chromium"));

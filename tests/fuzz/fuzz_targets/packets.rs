@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use klatsch::domain::{Principal, Timestamp, UserId};
 use klatsch::rtc::{
     RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayStreams, RelayUnavailable,
-    RelayWay,
+    RelayWay, Writing,
 };
 use libfuzzer_sys::fuzz_target;
 use stun::agent::TransactionId;
@@ -238,7 +238,7 @@ async fn play(moves: Vec<Move>, target: &'static Target, peer: SocketAddr) {
 
 /// Serves a stream to its end.
 async fn serve(streams: RelayStreams, stream: DuplexStream, peer: SocketAddr) {
-    streams.converse(stream, peer).await;
+    streams.converse(stream, peer, Writing::Together).await;
 }
 
 /// Somebody else is served as before.

@@ -72,6 +72,7 @@ impl House {
                 stun: Vec::new(),
                 turn: Vec::new(),
                 host: None,
+                secure: None,
                 listens: true,
                 relays: true,
                 port: Arc::new(3478.into()),
