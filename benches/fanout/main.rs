@@ -93,7 +93,12 @@ fn compare() {
     }
     report(&rows);
     println!("\n| {IDLE} idle connections | KiB each |\n|---|---|");
-    let idle = [("bare axum", Contender::Axum, Wire::Bare)].into_iter().chain(
+    let plain = [
+        ("bare axum", Contender::Axum, Wire::Bare),
+        ("plain socketioxide", Contender::Socketioxide, Wire::SocketIo),
+        ("klatsch, Socket.IO", Contender::Klatsch, Wire::SocketIo),
+    ];
+    let idle = plain.into_iter().chain(
         Dialect::ALL.map(|dialect| (dialect.name(), Contender::KlatschRaw, Wire::Raw(dialect))),
     );
     for (name, contender, wire) in idle {
@@ -104,7 +109,7 @@ fn compare() {
 
 /// What a connection of this dialect costs that says nothing.
 async fn idle_kib(contender: Contender, wire: Wire) -> f64 {
-    let server = Server::start(contender);
+    let server = Server::start_idle(contender);
     let door = Door::open(&[wire], &server.address).await;
     // Warms up what is made at the first use.
     let first = Crowd::gather(&door, IDLE).await;

@@ -31,6 +31,11 @@ const UNBOUNDED: [(&str, &str); 6] = [
     ("RUST_LOG", "error"),
 ];
 
+/// An idle connection is one that hears of nobody; and memory that was needed for a moment is
+/// given back at once, or it would hide what connections need.
+const IDLE: [(&str, &str); 2] =
+    [("KLATSCH_MULTICHAT__NOTIFY_ENTER_LEAVE", "false"), ("MIMALLOC_PURGE_DELAY", "0")];
+
 /// A server in a process and on a core of its own.
 pub(crate) struct Server {
     child: Child,
@@ -41,6 +46,15 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a contender and waits until it listens.
     pub(crate) fn start(contender: Contender) -> Self {
+        Self::start_with(contender, &[])
+    }
+
+    /// The same, to see what its idle connections cost.
+    pub(crate) fn start_idle(contender: Contender) -> Self {
+        Self::start_with(contender, &IDLE)
+    }
+
+    fn start_with(contender: Contender, variables: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut command = if contender.is_klatsch() {
             let mut command = Command::new(env!("CARGO_BIN_EXE_klatsch"));
@@ -57,6 +71,7 @@ impl Server {
             command.args(["serve", contender.name()]);
             command
         };
+        command.envs(variables.iter().copied());
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         usage::pin_to_core(child.id(), 0);
         let lines = std::io::BufReader::new(child.stdout.take().unwrap()).lines();

@@ -51,7 +51,7 @@ impl Gate {
         transport: T,
         address: IpAddr,
         pace: Pace,
-    ) -> impl Future<Output = ()> + Send + use<'_, S, T>
+    ) -> impl Future<Output = ()> + Send + use<S, T>
     where
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
@@ -66,7 +66,7 @@ impl Gate {
         session: S,
         transport: T,
         pace: Pace,
-    ) -> impl Future<Output = ()> + Send + use<'_, S, T>
+    ) -> impl Future<Output = ()> + Send + use<S, T>
     where
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
@@ -76,11 +76,11 @@ impl Gate {
 
     /// A future keeps what it is given, and what it does with it, beside each other: so the
     /// lane is apart from the beginning, or an idle connection would cost it several times.
-    fn enter<'a, S, T>(
-        &'a self,
-        mut lane: Box<Lane<'a, S, T>>,
+    fn enter<S, T>(
+        &self,
+        mut lane: Box<Lane<S, T>>,
         caller: Option<Caller>,
-    ) -> impl Future<Output = ()> + Send + use<'a, S, T>
+    ) -> impl Future<Output = ()> + Send + use<S, T>
     where
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
@@ -110,13 +110,7 @@ impl Gate {
         self.services.count_refused(address)
     }
 
-    fn lane<S, T>(
-        &self,
-        session: S,
-        transport: T,
-        address: IpAddr,
-        pace: Pace,
-    ) -> Box<Lane<'_, S, T>>
+    fn lane<S, T>(&self, session: S, transport: T, address: IpAddr, pace: Pace) -> Box<Lane<S, T>>
     where
         S: Session,
         T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
@@ -124,7 +118,7 @@ impl Gate {
         let connection =
             Connection::attach(session, transport.sink(), self.services.clone(), self.limits.held);
         let opened = Instant::now();
-        Box::new(Lane { gate: self, connection, transport, address, pace, opened })
+        Box::new(Lane { gate: self.clone(), connection, transport, address, pace, opened })
     }
 
     /// Ends all connections, spread over the drain time, and waits for the last.
@@ -136,8 +130,8 @@ impl Gate {
 }
 
 /// One connection on its way through the gate.
-struct Lane<'a, S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>> {
-    gate: &'a Gate,
+struct Lane<S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>> {
+    gate: Gate,
     connection: Arc<Connection<S, T::Sink>>,
     transport: T,
     address: IpAddr,
@@ -153,41 +147,70 @@ enum Happening<F> {
     Stirred,
     /// The session wants to be called.
     Woken,
+    /// The server goes down.
+    Shutdown,
 }
 
-impl<S, T> Lane<'_, S, T>
+impl<S, T> Lane<S, T>
 where
     S: Session,
     T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>,
 {
+    /// What is done is apart from this, so that a connection at rest does not carry the room
+    /// for it.
     async fn run(&mut self, caller: Option<Caller>) {
+        Box::pin(self.begin(caller)).await;
+        while let Some(happening) = self.next().await {
+            let is_last = matches!(happening, Happening::Shutdown);
+            Box::pin(self.deal_with(happening)).await;
+            if is_last {
+                break;
+            }
+        }
+        Box::pin(self.say_goodbye()).await;
+    }
+
+    async fn begin(&mut self, caller: Option<Caller>) {
         let opening = self.connection.step(Session::on_open);
         self.carry_out(opening).await;
         if let Some(caller) = caller {
             self.let_in(caller).await;
         }
-        while let Some(happening) = self.next().await {
-            match happening {
-                Happening::Received(Received::Frame(frame)) => self.take(frame).await,
-                Happening::Received(Received::Heartbeat) => {
-                    let shown = self.connection.beat();
-                    self.confirm(shown).await;
-                }
-                Happening::Received(Received::Arrived(position)) => {
-                    let shown = self.connection.prove(position);
-                    self.confirm(shown).await;
-                }
-                Happening::Stirred => {
-                    let requests = self.connection.take_asked();
-                    self.carry_out(requests).await;
-                }
-                Happening::Woken => {
-                    let requests = self.connection.woken();
-                    self.carry_out(requests).await;
-                }
+    }
+
+    async fn deal_with(&mut self, happening: Happening<S::Incoming>) {
+        match happening {
+            Happening::Received(Received::Frame(frame)) => self.take(frame).await,
+            Happening::Received(Received::Heartbeat) => {
+                let shown = self.connection.beat();
+                self.confirm(shown).await;
+            }
+            Happening::Received(Received::Arrived(position)) => {
+                let shown = self.connection.prove(position);
+                self.confirm(shown).await;
+            }
+            Happening::Stirred => {
+                let requests = self.connection.take_asked();
+                self.carry_out(requests).await;
+            }
+            Happening::Woken => {
+                let requests = self.connection.woken();
+                self.carry_out(requests).await;
+            }
+            Happening::Shutdown => self.go_down().await,
+        }
+    }
+
+    /// Ends the connection at a moment of its own, and notes what still arrives.
+    async fn go_down(&mut self) {
+        tokio::time::sleep(self.gate.limits.drain.mul_f64(rand::random())).await;
+        self.connection.close(Close::Shutdown);
+        while let Some(last) = self.transport.receive().await {
+            if let Received::Arrived(position) = last {
+                let shown = self.connection.prove(position);
+                self.confirm(shown).await;
             }
         }
-        self.say_goodbye().await;
     }
 
     /// What is to be dealt with next; `None` once the connection has ended.
@@ -199,17 +222,7 @@ where
         let wake = connection.wake();
         tokio::select! {
             biased;
-            () = self.gate.shutdown.cancelled() => {
-                tokio::time::sleep(self.gate.limits.drain.mul_f64(rand::random())).await;
-                connection.close(Close::Shutdown);
-                while let Some(last) = self.transport.receive().await {
-                    if let Received::Arrived(position) = last {
-                        let shown = connection.prove(position);
-                        self.confirm(shown).await;
-                    }
-                }
-                None
-            }
+            () = self.gate.shutdown.cancelled() => Some(Happening::Shutdown),
             () = connection.stirred() => Some(Happening::Stirred),
             () = at(wake), if wake.is_some() => Some(Happening::Woken),
             () = at(too_late), if too_late.is_some() => {
@@ -240,8 +253,7 @@ where
         let Some(caller) = self.connection.caller() else { return };
         for (conversation, place) in shown {
             let services = &self.gate.services;
-            let noted = services.confirm_delivered(&caller, S::DIALECT, conversation, place);
-            let noted = Box::pin(noted).await;
+            let noted = services.confirm_delivered(&caller, S::DIALECT, conversation, place).await;
             if let Err(refusal) = noted {
                 tracing::debug!(%refusal, %conversation, "delivery was not noted");
             }
@@ -259,7 +271,6 @@ where
     }
 
     async fn answer(&mut self, Request { intent, tag }: Request<S::Tag>) -> Vec<Request<S::Tag>> {
-        // Apart, so that a connection at rest does not carry the room for every command.
         let outcome = Box::pin(self.execute(intent)).await;
         if let Err(refusal) = &outcome {
             telemetry::count_refusal(S::DIALECT.as_str(), refusal.code());
@@ -379,9 +390,7 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-impl<S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>> Drop
-    for Lane<'_, S, T>
-{
+impl<S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::Outgoing>> Drop for Lane<S, T> {
     /// On every way out, also a panic's, the account is counted out and nothing is heard.
     fn drop(&mut self) {
         self.gate.services.lose(self.connection.id());

@@ -182,9 +182,7 @@ async fn open(State(courier): State<Courier>, request: Request) -> Response {
     let session = CourierSession::new(Arc::clone(&door.manners), visit);
     let pace = Pace::refusing(door.per_second, door.burst);
     let gate = door.gate.clone();
-    upgrade(request, door.raw.clone(), move |socket| async move {
-        gate.admit(session, socket, address, pace).await;
-    })
+    upgrade(request, door.raw.clone(), move |socket| gate.admit(session, socket, address, pace))
 }
 
 fn origin(headers: &HeaderMap) -> Option<&str> {

@@ -132,8 +132,8 @@ impl Door {
         let session = ChatSession::new(Arc::clone(&self.manners), address);
         let too_large = encode::too_large(&self.manners);
         let gate = self.gate.clone();
-        websocket::upgrade(request, self.socket.clone(), async move |socket| {
-            gate.admit(session, socket.complaining(too_large), client, pace).await;
+        websocket::upgrade(request, self.socket.clone(), move |socket| {
+            gate.admit(session, socket.complaining(too_large), client, pace)
         })
     }
 

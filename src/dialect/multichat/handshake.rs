@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::Either;
 
 use super::Door;
 use super::session::MultichatSession;
@@ -79,9 +80,9 @@ pub(super) async fn open(door: Door, request: Request<Body>) -> Response {
     let keep = manners.keep().filter(|_| by_cookie);
     let pace = Pace::refusing(manners.frames_per_second, manners.frames_burst);
     let session = MultichatSession::new(manners, style, keep);
-    websocket::upgrade(request, door.raw, async move |socket| match caller {
-        Some(caller) => door.gate.admit_as(caller, session, socket, pace).await,
-        None => door.gate.admit(session, socket, address, pace).await,
+    websocket::upgrade(request, door.raw, move |socket| match caller {
+        Some(caller) => Either::Left(door.gate.admit_as(caller, session, socket, pace)),
+        None => Either::Right(door.gate.admit(session, socket, address, pace)),
     })
 }
 

@@ -42,6 +42,5 @@ pub fn open(gate: &Gate, manners: &Arc<NeoManners>, socket: SocketTransport) {
     let address = socket.client().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let session = NeoSession::new(Arc::clone(manners), host);
     let pace = Pace::new(manners.events_per_second, manners.events_burst);
-    let gate = gate.clone();
-    tokio::spawn(async move { gate.admit(session, socket, address, pace).await });
+    tokio::spawn(gate.admit(session, socket, address, pace));
 }

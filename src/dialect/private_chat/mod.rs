@@ -155,9 +155,7 @@ impl PrivateChat {
         let pace = Pace::refusing(door.per_second, door.burst);
         let session = PrivateChatSession::new(Arc::clone(&door.manners), visit);
         let gate = door.gate.clone();
-        upgrade(request, door.raw.clone(), async move |socket| {
-            Box::pin(gate.admit(session, socket, client, pace)).await;
-        })
+        upgrade(request, door.raw.clone(), move |socket| gate.admit(session, socket, client, pace))
     }
 }
 

@@ -46,7 +46,11 @@ where
     let upgrading = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgrading.await {
-            Ok(upgraded) => run(RawSocket::new(TokioIo::new(upgraded), &settings).await).await,
+            // Apart, so that the connection does not carry the room for its handshake.
+            Ok(upgraded) => {
+                let socket = Box::pin(RawSocket::new(TokioIo::new(upgraded), &settings)).await;
+                Box::pin(run(socket)).await;
+            }
             Err(error) => tracing::debug!(%error, "a client left before its upgrade"),
         }
     });

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use crate::transport::{Close, Full, Sink};
 
 /// Room that an empty queue keeps.
-const SPARE: usize = 32;
+const SPARE: usize = 8;
 
 /// The way out of a raw connection. Keeping it does not keep the connection.
 #[derive(Clone, Debug)]

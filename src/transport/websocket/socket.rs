@@ -32,7 +32,7 @@ const READ_BUFFER: usize = 4 << 10;
 /// Pings that may prove arrivals in a row, and in which time one more may: who is shown much
 /// proves it in steps, so that proofs never cost as much as what they prove.
 const PROOFS: u32 = 8;
-const PROOF_EVERY: Duration = Duration::from_secs(1);
+const PROOF_EVERY: Duration = Duration::from_millis(500);
 /// Bytes gathered before a socket is written to.
 const WRITE_BUFFER: usize = 4 << 10;
 
