@@ -31,10 +31,8 @@ const UNBOUNDED: [(&str, &str); 6] = [
     ("RUST_LOG", "error"),
 ];
 
-/// An idle connection is one that hears of nobody; and memory that was needed for a moment is
-/// given back at once, or it would hide what connections need.
-const IDLE: [(&str, &str); 2] =
-    [("KLATSCH_MULTICHAT__NOTIFY_ENTER_LEAVE", "false"), ("MIMALLOC_PURGE_DELAY", "0")];
+/// An idle connection is one that hears of nobody.
+const IDLE: [(&str, &str); 1] = [("KLATSCH_MULTICHAT__NOTIFY_ENTER_LEAVE", "false")];
 
 /// A server in a process and on a core of its own.
 pub(crate) struct Server {

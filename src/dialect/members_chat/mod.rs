@@ -105,7 +105,12 @@ pub fn routes(gate: &Gate, settings: &Settings) -> Router {
         let door = Arc::clone(&door);
         async move { door.open(request) }
     };
-    both(get(open))
+    let other_verb = async || {
+        let text = "this address speaks WebSocket only, which begins with GET";
+        let refused = complaint(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
+        ([(header::ALLOW, "GET")], refused)
+    };
+    both(get(open).fallback(other_verb))
 }
 
 fn both(route: MethodRouter) -> Router {

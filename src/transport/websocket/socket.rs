@@ -28,7 +28,7 @@ const DISCARDED: usize = 64 << 20;
 /// Bytes of a first frame's own head, and of pings before it.
 const HEADS: usize = 1024;
 /// Bytes read from a socket at once; larger frames take more than one read.
-const READ_BUFFER: usize = 4 << 10;
+const READ_BUFFER: usize = 2 << 10;
 /// Pings that may prove arrivals in a row, and in which time one more may: who is shown much
 /// proves it in steps, so that proofs never cost as much as what they prove.
 const PROOFS: u32 = 8;

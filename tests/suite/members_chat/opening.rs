@@ -343,3 +343,11 @@ async fn every_socket_of_the_pair_hears_a_message_and_no_other() {
     assert!(matches!(one.next().await, Heard::Closed(..)));
     b.reads_nothing().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_verb_is_refused_in_a_sentence() {
+    let town = Town::open().await;
+    let (status, told) = town.world.post("/members/chat/?other_member_id=2", json!({})).await;
+    assert_eq!((status, &told["code"]), (405, &json!("method_not_allowed")));
+    assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("WebSocket")), "{told}");
+}

@@ -80,12 +80,16 @@ impl Raw {
 
     /// The next thing that is heard.
     pub(crate) async fn next(&mut self) -> Heard {
-        loop {
-            match self.read().await {
-                Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
-                other => return heard(other),
+        // Pings that come meanwhile are no reason to wait for ever.
+        let heard = timeout(3 * DEADLINE, async {
+            loop {
+                match self.read().await {
+                    Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                    other => return heard(other),
+                }
             }
-        }
+        });
+        heard.await.expect("something is heard in time")
     }
 
     /// The next thing that is heard within a time, for what has no other end.
