@@ -25,12 +25,10 @@ use crate::dialect::neo::{self, NeoManners};
 use crate::dialect::private_chat::PrivateChat;
 use crate::domain::Dialect;
 use crate::http::{self, Web};
-use crate::rtc::{Introductions, RelayCredentials, RelayServer, SecureWay};
+use crate::rtc::{RelayCredentials, RelayServer, SecureWay};
 use crate::service::{Parts, PresenceTeller, Services, Typing};
 use crate::session::{Gate, GateLimits};
-use crate::settings::{
-    BilledDialect, RelayMode, Settings, SettingsError, Synchronous, TrustUserId,
-};
+use crate::settings::{BilledDialect, Settings, SettingsError, Synchronous, TrustUserId};
 use crate::store::log::{Log, Tariff};
 use crate::store::{Durability, Files, Notice, Options, Store, StoreError};
 use crate::telemetry::{Metrics, set_insecure};
@@ -152,13 +150,13 @@ impl App {
             RelayCredentials::new(secrets.turn.expose(), settings.webrtc.credential_lifetime.get());
         let usual = settings.turn.listen.address().map_or(3478, |address| address.port());
         let relay_port = Arc::new(AtomicU16::new(usual));
-        let secure = secure_way(&settings);
+        let secure = relay::secure_way(&settings);
         let (presence, telling) = PresenceTeller::start(store.clone());
         let services = Services::new(Parts {
             presence,
             typing: Typing::start(store.clone()),
             auth: Auth::new(&settings.auth, &settings.limits, &secrets, &clock),
-            rtc: introductions(&settings, credentials.clone(), &relay_port, secure.as_ref()),
+            rtc: relay::introductions(&settings, credentials.clone(), &relay_port, secure.as_ref()),
             accounts: settings.auth.clone(),
             limits: settings.limits.clone(),
             neo: settings.neo.clone(),
@@ -345,46 +343,6 @@ pub fn tariff(settings: &Settings) -> Tariff {
     };
     let billed = chats.billed_dialects.iter().map(dialect).collect();
     Tariff { default_price: chats.default_price.into(), billed }
-}
-
-/// Where the relay is reached by TLS: on the main port, if that speaks TLS and lets the relay
-/// in. Port 0 is not known yet.
-fn secure_way(settings: &Settings) -> Option<SecureWay> {
-    settings.http.tls().filter(|_| settings.turn.over_http_port)?;
-    let url = &settings.public_url;
-    let port = url.port().filter(|_| url.is_secure()).unwrap_or_default();
-    Some(SecureWay { host: url.host().map(str::to_owned), port: Arc::new(port.into()) })
-}
-
-fn introductions(
-    settings: &Settings,
-    credentials: RelayCredentials,
-    port: &Arc<AtomicU16>,
-    secure: Option<&SecureWay>,
-) -> Introductions {
-    let list = |servers: &[crate::settings::IceServer]| {
-        servers
-            .iter()
-            .map(|server| crate::domain::IceServer {
-                domain: server.domain.clone(),
-                ip: server.ip.clone(),
-                port: server.port.get(),
-            })
-            .collect()
-    };
-    let public_host = settings.turn.public_host.as_str();
-    let host = if public_host.is_empty() { settings.public_url.host() } else { Some(public_host) };
-    Introductions {
-        stun: list(&settings.webrtc.stun),
-        turn: list(&settings.webrtc.turn),
-        host: host.map(str::to_owned),
-        port: Arc::clone(port),
-        secure: secure.cloned(),
-        listens: settings.turn.listen.address().is_some()
-            && settings.turn.relay != RelayMode::External,
-        relays: settings.turn.relay != RelayMode::Off,
-        credentials,
-    }
 }
 
 fn socketio(settings: &Settings, gate: &Gate) -> SocketIo {

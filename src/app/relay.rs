@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
@@ -12,9 +12,10 @@ use super::{App, StartError};
 use crate::clock::Clock;
 use crate::domain::{Principal, Timestamp};
 use crate::rtc::{
-    RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayUnavailable, RelayWay, Writing,
+    Introductions, RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayUnavailable,
+    RelayWay, SecureWay, Writing,
 };
-use crate::settings::{RelayMode, Settings, TurnSettings};
+use crate::settings::{IceServer, RelayMode, Settings, TurnSettings};
 use crate::store::Store;
 use crate::transport::listener::Diversion;
 
@@ -91,6 +92,47 @@ fn sockets(turn: &TurnSettings, listen: IpAddr) -> Result<RelayWay, StartError> 
         return Err(StartError::Relay(text.to_owned()));
     }
     Ok(RelayWay::Sockets { bind, advertise, ports: first..=last })
+}
+
+/// Where the relay is reached by TLS: on the main port, if that speaks TLS and lets the relay
+/// in. Port 0 is not known yet.
+pub(super) fn secure_way(settings: &Settings) -> Option<SecureWay> {
+    settings.http.tls().filter(|_| settings.turn.over_http_port)?;
+    let url = &settings.public_url;
+    let port = url.port().filter(|_| url.is_secure()).unwrap_or_default();
+    Some(SecureWay { host: url.host().map(str::to_owned), port: Arc::new(port.into()) })
+}
+
+/// What clients are told about STUN and TURN.
+pub(super) fn introductions(
+    settings: &Settings,
+    credentials: RelayCredentials,
+    port: &Arc<AtomicU16>,
+    secure: Option<&SecureWay>,
+) -> Introductions {
+    let list = |servers: &[IceServer]| {
+        servers
+            .iter()
+            .map(|server| crate::domain::IceServer {
+                domain: server.domain.clone(),
+                ip: server.ip.clone(),
+                port: server.port.get(),
+            })
+            .collect()
+    };
+    let public_host = settings.turn.public_host.as_str();
+    let host = if public_host.is_empty() { settings.public_url.host() } else { Some(public_host) };
+    Introductions {
+        stun: list(&settings.webrtc.stun),
+        turn: list(&settings.webrtc.turn),
+        host: host.map(str::to_owned),
+        port: Arc::clone(port),
+        secure: secure.cloned(),
+        listens: settings.turn.listen.address().is_some()
+            && settings.turn.relay != RelayMode::External,
+        relays: settings.turn.relay != RelayMode::Off,
+        credentials,
+    }
 }
 
 impl App {
