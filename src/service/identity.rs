@@ -50,6 +50,10 @@ impl Services {
             return Err(Refusal::new(RefusalKind::Inactive, text));
         }
         if !identity.alive {
+            if let Credentials::Token(token) | Credentials::TokenOf { token, .. } = credentials {
+                // Perhaps it has run out since it was read, which is another answer.
+                self.named_by_token(token)?;
+            }
             return Err(Refusal::new(RefusalKind::Unidentified, "Invalid token"));
         }
         Ok(Caller { principal, login, connection: None, address })

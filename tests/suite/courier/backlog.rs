@@ -241,7 +241,8 @@ async fn the_aliases_can_be_left_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_breaks_off_misses_nothing() {
     const MESSAGES: i64 = 400;
-    let world = post_office().await;
+    // Connections that have broken off count until the server notices.
+    let world = with(|settings| settings.limits.sockets_per_user = 100.try_into().unwrap()).await;
     let (ann, bob) = (world.person("ann").await, world.person("bob").await);
     let mut a = world.client_of(&ann).await;
     let id = open_personal(&mut a, &bob).await;
