@@ -68,6 +68,8 @@ async fn a_personal_message_has_the_documented_keys() {
     let (ann, bob) = (world.person("ann").await, world.person("bob").await);
     let (mut a, mut b) = (world.client_of(&ann).await, world.client_of(&bob).await);
     let id = open_personal(&mut a, &bob).await;
+    // What waits is out: it would have more keys.
+    b.reads_nothing().await;
     a.send_json(&json!({
         "msg": "A simple\u{0} message", "conv_id": id, "type": "personal",
         // Nobody's to say.
