@@ -8,18 +8,23 @@ use std::time::Duration;
 use sea_orm::sqlx::mysql::MySqlConnection;
 use sea_orm::sqlx::postgres::PgConnection;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::sqlx::{AssertSqlSafe, Connection as _, Executor};
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection as _, Executor};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr, RuntimeErr};
 use tokio::time::timeout;
 
 use super::StoreError;
 
-/// How long a statement of a reader, or the wait for a lock, may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long SQLite itself waits for others that write; who wants to wait longer asks again, and can stop at any time.
+const BUSY: Duration = Duration::from_secs(1);
+/// How long the first connection may wait for another process that makes SQLite's file.
+const FIRST: Duration = Duration::from_secs(10);
 /// How long one waits for a connection of a pool.
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// A connection that sat idle for longer may be dead, as after a restart of the server; it is pinged before use.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long its answer may take before another connection takes its place; the driver sets neither TCP keep-alive nor
+/// a time-out on its sockets, and gives no access to them.
+const PING: Duration = Duration::from_secs(1);
 /// A migration may take long, and others wait for it.
 const MIGRATION: Duration = Duration::from_mins(10);
 
@@ -79,9 +84,12 @@ pub(super) struct Connector {
 
 /// What a pool is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
+    /// Everybody reads; pools of their own, so that history cannot starve the writer.
     Read,
+    /// Transactions, one at a time.
     Write,
+    /// The schema: one connection that may take its time.
     Migrate,
 }
 
@@ -124,22 +132,33 @@ impl Connector {
         &self.options
     }
 
-    /// What transactions use, one at a time.
-    pub(super) async fn writer(&self) -> Result<DatabaseConnection, StoreError> {
-        self.open(Purpose::Write).await
-    }
-
-    /// What everybody reads from; pools of their own, so that history cannot starve the writer.
-    pub(super) async fn readers(&self) -> Result<DatabaseConnection, StoreError> {
-        self.open(Purpose::Read).await
-    }
-
     /// One connection that may take its time.
     pub(super) async fn migrator(&self) -> Result<DatabaseConnection, StoreError> {
         self.open(Purpose::Migrate).await
     }
 
-    async fn open(&self, purpose: Purpose) -> Result<DatabaseConnection, StoreError> {
+    /// Connects, and says clearly what is wrong if that fails.
+    pub(super) async fn open(&self, purpose: Purpose) -> Result<DatabaseConnection, StoreError> {
+        let connect = self.connect_options(purpose);
+        match retry_busy(|| Database::connect(connect.clone())).await {
+            Ok(pool) => Ok(pool),
+            // The pool has only waited; what it waited for says the server itself.
+            Err(error) if has_waited(&error) => {
+                let reason = timeout(ACQUIRE, self.try_directly()).await;
+                Err(reason.ok().and_then(Result::err).unwrap_or(error).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same connections, each made when it is first needed.
+    pub(super) async fn prepare(&self, purpose: Purpose) -> Result<DatabaseConnection, StoreError> {
+        let mut connect = self.connect_options(purpose);
+        connect.connect_lazy(true).min_connections(0);
+        Ok(Database::connect(connect).await?)
+    }
+
+    fn connect_options(&self, purpose: Purpose) -> ConnectOptions {
         let mut connect = ConnectOptions::new(self.options.url.clone());
         connect
             // The drivers log every statement at INFO, and would wait 30 s for a connection.
@@ -153,15 +172,7 @@ impl Connector {
             DbBackend::Postgres => self.tune_postgres(&mut connect, purpose),
             _ => self.tune_mysql(&mut connect, purpose),
         }
-        match retry_busy(|| Database::connect(connect.clone())).await {
-            Ok(pool) => Ok(pool),
-            // The pool has only waited; what it waited for says the server itself.
-            Err(error) if has_waited(&error) => {
-                let reason = timeout(ACQUIRE, self.try_directly()).await;
-                Err(reason.ok().and_then(Result::err).unwrap_or(error).into())
-            }
-            Err(error) => Err(error.into()),
-        }
+        connect
     }
 
     /// Connects without a pool, which would try again until its time is over.
@@ -173,6 +184,12 @@ impl Connector {
             _ => Ok(()),
         };
         tried.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
+    }
+
+    /// How long the server lets a statement run or wait for a lock: a little less than we wait for it, so that one that
+    /// is merely slow ends in an answer and keeps its connection.
+    fn patience_of_statements(&self) -> Duration {
+        self.options.deadline * 9 / 10
     }
 
     fn pool(&self, connect: &mut ConnectOptions, purpose: Purpose, write: u32, read: u32) {
@@ -191,13 +208,13 @@ impl Connector {
         connect.idle_timeout(None).max_lifetime(None);
         if purpose != Purpose::Read {
             // The first connection may have to wait for another process that makes the file.
-            connect.acquire_timeout(2 * PATIENCE);
+            connect.acquire_timeout(FIRST);
         }
         let synchronous = match self.options.durability {
             Durability::Full => SqliteSynchronous::Full,
             Durability::Normal => SqliteSynchronous::Normal,
         };
-        let patience = if purpose == Purpose::Migrate { MIGRATION } else { PATIENCE };
+        let patience = if purpose == Purpose::Migrate { MIGRATION } else { BUSY };
         connect.map_sqlx_sqlite_opts(move |options| {
             let options =
                 options.foreign_keys(true).busy_timeout(patience).pragma("cache_size", "-65536");
@@ -216,19 +233,22 @@ impl Connector {
 
     fn tune_postgres(&self, connect: &mut ConnectOptions, purpose: Purpose) {
         self.pool(connect, purpose, 2, 8);
-        connect.test_before_acquire_if_idle_for(IDLE);
+        connect.map_sqlx_postgres_before_acquire(|connection, so_far| {
+            Box::pin(probe(connection, so_far.idle_for))
+        });
         connect.set_application_name("klatsch");
         if purpose == Purpose::Migrate {
             connect.idle_timeout(None).max_lifetime(None);
             return;
         }
-        let patience = PATIENCE.as_millis().to_string();
+        let patience = self.patience_of_statements().as_millis().to_string();
+        // A node that vanished must not keep its locks.
+        let idle = (2 * self.options.deadline).max(Duration::from_secs(10)).as_millis().to_string();
         connect.map_sqlx_postgres_opts(move |options| {
             let options = options.options([
                 ("statement_timeout", patience.as_str()),
                 ("lock_timeout", patience.as_str()),
-                // A node that vanished must not keep its locks.
-                ("idle_in_transaction_session_timeout", "10000"),
+                ("idle_in_transaction_session_timeout", idle.as_str()),
             ]);
             if purpose == Purpose::Write {
                 return options;
@@ -243,7 +263,9 @@ impl Connector {
 
     fn tune_mysql(&self, connect: &mut ConnectOptions, purpose: Purpose) {
         self.pool(connect, purpose, 2, 8);
-        connect.test_before_acquire_if_idle_for(IDLE);
+        connect.map_sqlx_mysql_before_acquire(|connection, so_far| {
+            Box::pin(probe(connection, so_far.idle_for))
+        });
         if purpose == Purpose::Migrate {
             connect.idle_timeout(None).max_lifetime(None);
         }
@@ -254,31 +276,49 @@ impl Connector {
                 // delayed acknowledgement, as the driver does not set TCP_NODELAY.
                 .statement_cache_capacity(4096)
         });
+        let patience = self.patience_of_statements();
         connect.map_sqlx_mysql_pool_opts(move |pool| {
-            pool.after_connect(move |connection, _| Box::pin(greet_mysql(connection, purpose)))
+            pool.after_connect(move |connection, _| {
+                Box::pin(greet_mysql(connection, purpose, patience))
+            })
         });
     }
+}
+
+/// Asks a connection that sat idle whether it is still alive.
+async fn probe<C: sqlx::Connection>(
+    connection: &mut C,
+    idle: Duration,
+) -> Result<bool, sqlx::Error> {
+    if idle >= IDLE {
+        timeout(PING, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    }
+    Ok(true)
 }
 
 /// What a fresh connection to MySQL or MariaDB is told.
 async fn greet_mysql(
     connection: &mut MySqlConnection,
     purpose: Purpose,
-) -> Result<(), sea_orm::sqlx::Error> {
+    patience: Duration,
+) -> Result<(), sqlx::Error> {
     // A key that is looked up after the wait for a lock must be seen: no snapshot from before it.
-    let mut words = vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"];
+    let mut words = vec!["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED".to_owned()];
     if purpose != Purpose::Migrate {
-        words.push("SET SESSION innodb_lock_wait_timeout = 5");
+        let seconds = patience.as_secs().max(1);
+        words.push(format!("SET SESSION innodb_lock_wait_timeout = {seconds}"));
         // The two servers name it differently; each reads its own comment.
-        words.push(
-            "SET SESSION /*M! max_statement_time = 5 */ /*!50708 max_execution_time = 5000 */",
-        );
+        words.push(format!(
+            "SET SESSION /*M! max_statement_time = {} */ /*!50708 max_execution_time = {} */",
+            patience.as_secs_f64(),
+            patience.as_millis()
+        ));
     }
     if purpose == Purpose::Read {
-        words.push("SET SESSION TRANSACTION READ ONLY");
+        words.push("SET SESSION TRANSACTION READ ONLY".to_owned());
     }
     for statement in words {
-        connection.execute(AssertSqlSafe(statement.to_owned())).await?;
+        connection.execute(AssertSqlSafe(statement)).await?;
     }
     Ok(())
 }
@@ -315,13 +355,13 @@ where
 }
 
 /// Whether the time for a connection has run out.
-fn has_waited(error: &DbErr) -> bool {
-    let timed_out = |error| matches!(error, &sea_orm::sqlx::Error::PoolTimedOut);
+pub(super) fn has_waited(error: &DbErr) -> bool {
+    let timed_out = |error| matches!(error, &sqlx::Error::PoolTimedOut);
     super::error::driver_error(error).is_some_and(timed_out)
         || matches!(error, DbErr::ConnectionAcquire(_))
 }
 
-fn is_busy(error: &DbErr) -> bool {
+pub(super) fn is_busy(error: &DbErr) -> bool {
     let Some(sea_orm::sqlx::Error::Database(error)) = super::error::driver_error(error) else {
         return false;
     };

@@ -4,7 +4,7 @@
 //! the three databases.
 
 use sea_orm::sqlx;
-use sea_orm::{DbErr, RuntimeErr, SqlErr};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlErr};
 
 use crate::domain::Refusal;
 
@@ -115,6 +115,12 @@ pub(super) fn driver_error(error: &DbErr) -> Option<&sqlx::Error> {
         | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
         _ => None,
     }
+}
+
+/// Whether the connections were closed meanwhile.
+pub(super) fn is_pool_closed(error: &DbErr) -> bool {
+    matches!(driver_error(error), Some(sqlx::Error::PoolClosed))
+        || matches!(error, DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
 }
 
 /// Whether an error passes by itself.

@@ -31,6 +31,8 @@ mod openings;
 mod operator;
 mod pages;
 mod parked;
+mod pool;
+mod reading;
 mod receipts;
 mod relaying;
 mod rooms;
@@ -45,7 +47,7 @@ mod transaction;
 use std::path::Path;
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -64,6 +66,7 @@ pub use notices::Notice;
 pub use openings::{CONVERSATION_REMOVED, Opening, ROOM_ADDED};
 pub use operator::{Amended, Amount, USER_CHANGED, UserChange};
 pub use parked::ParkedPlace;
+pub use reading::Reads;
 pub use rooms::ROOM_CHANGED;
 pub use smiles::PricedSmile;
 pub use transaction::{Tx, WriteTurn};
@@ -84,7 +87,7 @@ pub struct Store {
 
 struct Shared {
     connector: Connector,
-    reads: DatabaseConnection,
+    reads: Reads,
     /// Fair: whoever asks first writes first.
     writer: Arc<Mutex<Writer>>,
     hub: Hub,
@@ -108,7 +111,7 @@ impl Store {
         let connector = Connector::new(options)?;
         // The writer comes first: it makes the file that readers open.
         let writer = Writer::open(connector.clone()).await?;
-        let reads = connector.readers().await?;
+        let reads = Reads::open(&connector).await?;
         let writer = Arc::new(Mutex::new(writer));
         let hub = Hub::default();
         let publishers = Publishers::start(&hub);
@@ -136,7 +139,9 @@ impl Store {
 
     /// Names of the migrations that `migrate` would apply.
     pub async fn list_pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        schema::pending(self.reads()).await
+        let connections = self.reads().connections();
+        let pending = schema::pending(&connections);
+        timeout_at(self.deadline(), pending).await.map_err(|_| StoreError::TooSlow)?
     }
 
     /// Whether the database answers.
@@ -147,7 +152,7 @@ impl Store {
 
     /// Waits for the writer, and closes. Nothing can be read or written afterwards.
     pub async fn close(&self) -> Result<(), StoreError> {
-        self.reads().close_by_ref().await?;
+        self.reads().close().await?;
         let writer = self.shared.writer.lock().await;
         writer.checkpoint().await;
         Ok(writer.close().await?)
@@ -200,7 +205,7 @@ impl Store {
     }
 
     /// What everybody reads from. A page is read whole, never while a client is being waited for.
-    pub fn reads(&self) -> &DatabaseConnection {
+    pub fn reads(&self) -> &Reads {
         &self.shared.reads
     }
 

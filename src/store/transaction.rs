@@ -3,6 +3,7 @@
 //! In one process one transaction writes at a time: what is committed first is published first, and on SQLite the two
 //! writing connections never wait for each other. Whoever holds the turn may keep it beyond the commit.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,8 +17,9 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::StoreError;
-use super::connect::Connector;
+use super::connect::{Connector, Purpose};
 use super::error::{is_connection_lost, is_transient};
+use super::pool::{Pool, discard};
 
 /// Pauses between attempts on a database that is away.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -26,53 +28,57 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The connections that write; guarded by the turn.
 pub(super) struct Writer {
-    connector: Connector,
-    connection: DatabaseConnection,
-    /// A transaction did not end properly: its connection may be in any state, and another takes its place.
-    stale: Arc<AtomicBool>,
+    pool: Arc<Pool>,
 }
 
 impl Writer {
     pub(super) async fn open(connector: Connector) -> Result<Self, StoreError> {
-        let connection = connector.writer().await?;
-        Ok(Self { connector, connection, stale: Arc::default() })
+        Ok(Self { pool: Arc::new(Pool::open(connector, Purpose::Write).await?) })
     }
 
     /// Moves SQLite's log into its file, so that the file alone is everything.
     pub(super) async fn checkpoint(&self) {
-        if self.connector.backend() == DbBackend::Sqlite {
+        if self.pool.backend() == DbBackend::Sqlite {
             // Read first: a connection that made the file and was never used waits for itself otherwise.
             let words = "SELECT count(*) FROM sqlite_schema; PRAGMA wal_checkpoint(TRUNCATE)";
-            if let Err(error) = self.connection.execute_unprepared(words).await {
+            let done = async { Ok(self.pool.usable().await?.execute_unprepared(words).await?) };
+            if let Err(error) = done.await.map_err(|error: StoreError| error) {
                 tracing::warn!(error = &error as &dyn std::error::Error, "checkpoint failed");
             }
         }
     }
 
     pub(super) async fn close(&self) -> Result<(), DbErr> {
-        self.connection.close_by_ref().await
+        self.pool.current().close_by_ref().await
     }
 
-    async fn begin(&mut self) -> Result<Tx, StoreError> {
-        if self.connector.backend() != DbBackend::Sqlite {
-            let transaction = self.connection.begin().await?;
-            return Ok(Tx(Inner::Pooled(transaction)));
+    async fn begin(&self) -> Result<Tx, StoreError> {
+        let connection = self.pool.usable().await?;
+        if self.pool.backend() != DbBackend::Sqlite {
+            return match connection.begin().await {
+                Ok(transaction) => Ok(Tx(Inner::Pooled(transaction))),
+                Err(error) => {
+                    // Its siblings are most likely as dead.
+                    if is_connection_lost(&error) {
+                        discard(&connection);
+                    }
+                    Err(error.into())
+                }
+            };
         }
-        if self.stale.load(Ordering::Acquire) {
-            // Closing waits for a statement that still runs, and rolls back what it belongs to.
-            self.connection.close_by_ref().await?;
-            self.connection = self.connector.writer().await?;
-            self.stale.store(false, Ordering::Release);
-        }
+        // Given up from here on, it is the statement that began too late: its connection is not used again.
+        let mut own =
+            OwnTransaction { connection, broken: AtomicBool::new(false), ended: false };
         // Not by the driver: after a full disk it loses count of its nested transactions and then says `Ok` to commits
         // that never happen. And not deferred: who reads first and writes then would be refused as busy at once.
-        self.connection.execute_unprepared("BEGIN IMMEDIATE").await?;
-        Ok(Tx(Inner::Own(OwnTransaction {
-            connection: self.connection.clone(),
-            stale: self.stale.clone(),
-            broken: AtomicBool::new(false),
-            ended: false,
-        })))
+        match own.connection.execute_unprepared("BEGIN IMMEDIATE").await {
+            Ok(_) => Ok(Tx(Inner::Own(own))),
+            Err(error) => {
+                // Others write; nothing has begun.
+                own.ended = super::connect::is_busy(&error);
+                Err(error.into())
+            }
+        }
     }
 }
 
@@ -95,31 +101,44 @@ impl WriteTurn {
         self.write_until(Instant::now() + self.deadline, work).await
     }
 
-    /// The same, with the time left for it. Dropped half way, it is rolled back.
+    /// The same, with the time left for it. Dropped half way, it is rolled back; what lets the time pass costs its
+    /// connection, before anything of it is dropped.
     pub(super) async fn write_until<T>(
         &mut self,
         deadline: Instant,
         work: impl AsyncFnOnce(&Tx) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let begun = async {
-            let tx = self.begin(deadline).await?;
-            match work(&tx).await {
-                Ok(value) => Ok((tx, value)),
-                Err(error) => {
-                    tx.rollback().await;
-                    Err(error)
+        let (tx, value) = {
+            let mut begun = pin!(async {
+                let tx = self.begin(deadline).await?;
+                match work(&tx).await {
+                    Ok(value) => Ok((tx, value)),
+                    Err(error) => {
+                        tx.rollback().await;
+                        Err(error)
+                    }
                 }
-            }
+            });
+            let begun = timeout_at(deadline, begun.as_mut()).await;
+            begun.map_err(|_| {
+                self.discard();
+                StoreError::TooSlow
+            })??
         };
-        let (tx, value) = timeout_at(deadline, begun).await.map_err(|_| StoreError::TooSlow)??;
-        match timeout_at(deadline, tx.commit()).await {
-            Ok(outcome) => outcome.map(|()| value),
-            Err(_) => Err(StoreError::OutcomeUnknown(None)),
-        }
+        let mut committed = pin!(tx.commit());
+        let Ok(outcome) = timeout_at(deadline, committed.as_mut()).await else {
+            self.discard();
+            return Err(StoreError::OutcomeUnknown(None));
+        };
+        outcome.map(|()| value)
+    }
+
+    fn discard(&self) {
+        discard(&self.writer.pool.current());
     }
 
     /// Nothing is done before the transaction has begun, so a database that is away may come back until then.
-    async fn begin(&mut self, deadline: Instant) -> Result<Tx, StoreError> {
+    async fn begin(&self, deadline: Instant) -> Result<Tx, StoreError> {
         let mut pause = FIRST_PAUSE;
         loop {
             match self.writer.begin().await {
@@ -145,7 +164,6 @@ enum Inner {
 
 struct OwnTransaction {
     connection: DatabaseConnection,
-    stale: Arc<AtomicBool>,
     /// SQLite rolled back by itself, or may have: what came now would be committed statement by statement.
     broken: AtomicBool,
     ended: bool,
@@ -154,7 +172,7 @@ struct OwnTransaction {
 impl Drop for OwnTransaction {
     fn drop(&mut self) {
         if !self.ended {
-            self.stale.store(true, Ordering::Release);
+            discard(&self.connection);
         }
     }
 }

@@ -16,8 +16,10 @@ mod multichat;
 mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
+mod outages;
 mod private_chat;
 mod relay;
+
 mod resume;
 mod rosetta;
 mod secure;

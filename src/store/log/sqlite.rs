@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Statement, params};
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::batch::{Batch, Cursor, Mark, NewMedia, NewRow, Outcome, Placed};
 use super::plan::{Head, Key, Numbered, Plan, conversations};
@@ -32,6 +33,8 @@ pub(super) struct Job {
     pub(super) picks: Vec<usize>,
     pub(super) marks: bool,
     pub(super) look_up: bool,
+    /// Until when to wait for others that write.
+    pub(super) deadline: Instant,
 }
 
 /// What came of it; the outcomes are those of the attempt, also if the commit failed.
@@ -99,6 +102,8 @@ impl Desk {
         }
         let db = &self.connection;
         let rows: Vec<&NewRow> = job.picks.iter().map(|pick| &job.batch.rows[*pick]).collect();
+        let left = job.deadline.saturating_duration_since(Instant::now());
+        db.busy_timeout(left.max(Duration::from_millis(1))).map_err(fault)?;
         execute(db, "BEGIN IMMEDIATE", [])?;
         *outcomes = insert(db, &rows, job.look_up)?;
         if job.marks {
@@ -315,8 +320,6 @@ fn fault(error: rusqlite::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
     use crate::clock::Clock;
     use crate::store::{Options, Store};
@@ -339,7 +342,8 @@ mod tests {
             deadline: Instant::now(),
         };
         let batch = Arc::new(Batch { rows: vec![row], marks: Vec::new() });
-        Job { batch, picks: vec![0], marks: false, look_up: false }
+        let deadline = Instant::now() + Duration::from_secs(5);
+        Job { batch, picks: vec![0], marks: false, look_up: false, deadline }
     }
 
     #[tokio::test]

@@ -138,6 +138,7 @@ impl BatchWriter {
                 picks: part.picks.clone(),
                 marks: part.marks,
                 look_up: part.look_up,
+                deadline,
             };
             if let Some(attempt) = lane.attempt(job).await {
                 return attempt;

@@ -1,0 +1,3 @@
+//! Databases that are away, locked by others, moved, or behind a pooler.
+
+mod locked;
