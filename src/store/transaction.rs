@@ -67,8 +67,7 @@ impl Writer {
             };
         }
         // Given up from here on, it is the statement that began too late: its connection is not used again.
-        let mut own =
-            OwnTransaction { connection, broken: AtomicBool::new(false), ended: false };
+        let mut own = OwnTransaction { connection, broken: AtomicBool::new(false), ended: false };
         // Not by the driver: after a full disk it loses count of its nested transactions and then says `Ok` to commits
         // that never happen. And not deferred: who reads first and writes then would be refused as busy at once.
         match own.connection.execute_unprepared("BEGIN IMMEDIATE").await {
