@@ -140,6 +140,15 @@ impl App {
     async fn assemble(settings: Settings) -> Result<Self, StartError> {
         let clock = Clock::system();
         let store = open_store(&settings, clock.clone()).await?;
+        let assembled = Self::around(settings, store.clone(), clock).await;
+        if assembled.is_err() {
+            close(&store).await;
+        }
+        assembled
+    }
+
+    /// Everything around a database that is open.
+    async fn around(settings: Settings, store: Store, clock: Clock) -> Result<Self, StartError> {
         store.migrate().await?;
         let earlier = store.list_notices().await?;
         let secrets =
@@ -271,6 +280,11 @@ impl App {
         Ok(listener)
     }
 
+    /// The certificate that the main listener shows, if it speaks TLS.
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
+
     /// The main address as clients write it.
     pub fn url_of(&self, address: SocketAddr) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
@@ -325,9 +339,18 @@ impl App {
         // The queues end when nobody can put into them any more; what is in them is done first.
         let ended = async { tokio::join!(log, telling) };
         let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
-        if let Err(error) = store.close().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "closing failed");
-        }
+        close(&store).await;
+    }
+
+    /// Closes the database of a server that does not serve after all.
+    pub async fn close(self) {
+        close(&self.store).await;
+    }
+}
+
+async fn close(store: &Store) {
+    if let Err(error) = store.close().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "closing failed");
     }
 }
 

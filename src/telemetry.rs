@@ -2,16 +2,19 @@
 //!
 //! Secrets come in addresses, so nobody logs one without `shown_path`.
 
+mod log;
+mod output;
+
 use std::borrow::Cow;
-use std::io::IsTerminal as _;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
 
-use crate::settings::{LogFormat, LogSettings};
+pub use log::{LogError, change_log, start_log};
+
+use output::{ERRORS, RESULTS};
 
 const CONNECTIONS: &str = "klatsch_connections";
 const SOCKETIO: &str = "klatsch_socketio_connections";
@@ -26,35 +29,26 @@ const READ_ON: &str = "klatsch_read_on_total";
 const REFUSALS: &str = "klatsch_refusals_total";
 const CALLS: &str = "klatsch_calls_total";
 const INSECURE: &str = "klatsch_insecure_settings";
+const LINES_DROPPED: &str = "klatsch_lines_dropped_total";
 
-/// Variables that choose what is logged; the first one that is set wins.
-const FILTERS: [&str; 2] = ["KLATSCH_LOG", "RUST_LOG"];
+/// How long the end of the process waits for what is still to be written.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The log cannot be written as asked.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{variable} (environment variable) must be a filter such as info,klatsch::store=debug: {problem}"
-)]
-pub struct LogError {
-    variable: &'static str,
-    problem: String,
+/// Tells a line on standard output, some time; never waits.
+pub fn announce(line: &str) {
+    RESULTS.tell(format!("{line}\n").as_bytes());
 }
 
-/// Begins to log; a second call in one process changes nothing.
-pub fn start_log(settings: &LogSettings) -> Result<(), LogError> {
-    let given = FILTERS.into_iter().find_map(|name| Some((name, std::env::var(name).ok()?)));
-    let (variable, filter) = given.unwrap_or(("KLATSCH_LOG__FILTER", settings.filter.clone()));
-    let filter: EnvFilter =
-        filter.parse().map_err(|error| LogError { variable, problem: format!("{error}") })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let _ = match settings.format {
-        LogFormat::Pretty => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
-    Ok(())
+/// Tells a line on standard error, some time; never waits.
+pub fn complain(line: &str) {
+    ERRORS.tell(format!("{line}\n").as_bytes());
+}
+
+/// Waits a moment for what is still to be written; who reads nothing does not keep the process.
+pub fn finish() {
+    let deadline = Instant::now() + LAST_WORDS;
+    RESULTS.flush(deadline);
+    ERRORS.flush(deadline);
 }
 
 /// All metrics of this process.
@@ -76,6 +70,9 @@ impl Metrics {
 
     /// The page that Prometheus reads.
     pub fn render(&self) -> String {
+        for (stream, output) in [("stdout", &RESULTS), ("stderr", &ERRORS)] {
+            counter!(LINES_DROPPED, "stream" => stream).absolute(output.dropped());
+        }
         self.0.render()
     }
 
@@ -114,6 +111,10 @@ fn install() -> PrometheusHandle {
         "Socket.IO connections that began, by first transport and Engine.IO generation"
     );
     describe_counter!(SOCKETIO_ENDED, "Socket.IO connections that the server ended, by reason");
+    describe_counter!(
+        LINES_DROPPED,
+        "lines of standard output or standard error (the log) that nobody took"
+    );
     describe_gauge!(INSECURE, "settings that let others in, 1 while they do");
     describe_counter!(RENDERINGS, "events put into a dialect's words, by dialect");
     describe_counter!(MESSAGES, "messages posted, by dialect");
@@ -249,6 +250,7 @@ mod tests {
         for line in [
             "# HELP klatsch_messages_total messages posted, by dialect",
             "klatsch_messages_total{dialect=\"test\"} 1",
+            "klatsch_lines_dropped_total{stream=\"stderr\"} ",
             "klatsch_refusals_total{by=\"test\",code=\"rude\"} 1",
             "klatsch_sink_overflows_total{dialect=\"test\"} 1",
             "klatsch_read_on_total{dialect=\"test\"} 1",

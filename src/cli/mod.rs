@@ -16,10 +16,13 @@ mod site;
 mod user;
 mod way;
 
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::telemetry;
 
 pub use error::CliError;
 
@@ -60,14 +63,31 @@ enum Command {
 
 /// Reads the arguments and carries the command out.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("klatsch: {}", error.sentence());
-            ExitCode::FAILURE
+    let failed = match Cli::try_parse() {
+        Ok(cli) => run(cli).err(),
+        Err(error) if error.use_stderr() => {
+            telemetry::complain(&said(&error));
+            telemetry::finish();
+            return ExitCode::from(2);
         }
+        Err(help) => {
+            let shown = help.print().and_then(|()| std::io::stdout().flush());
+            shown.err().map(|error| output::unwritten(&error).into())
+        }
+    };
+    if let Some(error) = &failed {
+        telemetry::complain(&format!("klatsch: {}", error.sentence()));
     }
+    telemetry::finish();
+    if failed.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What is wrong with the arguments, with colours for eyes.
+fn said(error: &clap::Error) -> String {
+    let said = error.render();
+    let said =
+        if std::io::stderr().is_terminal() { said.ansi().to_string() } else { said.to_string() };
+    said.trim_end().to_owned()
 }
 
 fn run(cli: Cli) -> Result<(), CliError> {

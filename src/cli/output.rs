@@ -15,8 +15,12 @@ pub(super) fn print(value: &Value) -> io::Result<()> {
 /// Prints a bare line.
 pub(super) fn print_line(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| unwritten(&error))
+}
+
+/// What is said when a result reaches nobody.
+pub(super) fn unwritten(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("standard output cannot be written: {error}"))
 }
 
 /// A user, as commands print one.

@@ -37,6 +37,11 @@ pub(super) enum Command {
 /// Carries it out.
 pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), CliError> {
     let site = Site::open(config).await?;
+    let done = carry_out(&site, command).await;
+    site.close(done).await
+}
+
+async fn carry_out(site: &Site, command: Command) -> Result<(), CliError> {
     let permit = MayKeepRooms::operator();
     match command {
         Command::Add { title, staff_only, description } => {
@@ -59,7 +64,7 @@ pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), C
             }
         }
     }
-    Ok(site.store.close().await?)
+    Ok(())
 }
 
 fn title(text: &str) -> Result<String, String> {

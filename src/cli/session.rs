@@ -25,13 +25,17 @@ pub(super) enum Command {
 pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), CliError> {
     let Command::Add { whose } = command;
     let site = Site::open(config).await?;
-    let user = site.find_active(&whose).await?;
+    let done = add(&site, &whose).await;
+    site.close(done).await
+}
+
+async fn add(site: &Site, whose: &Whose) -> Result<(), CliError> {
+    let user = site.find_active(whose).await?;
     let auth = site.auth()?;
     let login = auth.browsers.start();
     let expires = auth.tokens.expiry(Principal::User(user.id));
     let hashes = (login.session_hash, login.key_hash);
     site.store.start_browser_login(user.id, expires, hashes).await?;
-    site.store.close().await?;
     Ok(print(&json!({
         "session_key": login.session_key,
         "sessionid": login.session_id,

@@ -30,6 +30,13 @@ impl Site {
         Ok(Self { settings, clock, store })
     }
 
+    /// Closes the database, whatever came of the command.
+    pub(super) async fn close(self, done: Result<(), CliError>) -> Result<(), CliError> {
+        let closed = self.store.close().await;
+        done?;
+        Ok(closed?)
+    }
+
     /// What proves identities here, with the same secrets as the server's.
     pub(super) fn auth(&self) -> Result<Auth, CliError> {
         let Settings { data_dir, auth, turn, limits, .. } = &self.settings;

@@ -71,7 +71,7 @@ impl Tls {
     }
 
     /// Takes what the files hold now; what cannot be used changes nothing.
-    fn refresh(&self) -> Result<(), TlsError> {
+    pub fn refresh(&self) -> Result<(), TlsError> {
         let Shared { certificate, key, current } = &*self.0;
         let files = Files::read(certificate, key)?;
         if current.read().0 == files {

@@ -17,6 +17,7 @@ mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
 mod outages;
+mod output;
 mod private_chat;
 mod relay;
 

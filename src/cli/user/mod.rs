@@ -33,13 +33,13 @@ pub(super) enum Command {
 /// Carries it out.
 pub(super) async fn run(config: Option<&Path>, command: Command) -> Result<(), CliError> {
     let site = Site::open(config).await?;
-    match command {
+    let done = match command {
         Command::Add(add) => add.run(&site).await,
         Command::Set(set) => set.run(&site).await,
         Command::List => list::run(&site).await,
         Command::Token(token) => token.run(&site).await,
-    }?;
-    Ok(site.store.close().await?)
+    };
+    site.close(done).await
 }
 
 /// What can be said of an account, new or not.
