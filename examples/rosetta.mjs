@@ -1,9 +1,10 @@
-// One message, read in every dialect. Usage: node rosetta.mjs SERVER
-// Ann posts over Socket.IO; Bob listens in three dialects of two people, and in two of groups.
+// The same words, read in every dialect. Usage: node rosetta.mjs SERVER [TOKEN-OF-ANN TOKEN-OF-BOB]
+// Ann says them over Socket.IO to Bob alone and in a group of the two; Bob reads them in three dialects of
+// two people and in two of groups. Messages and group are taken back at the end.
 import { io } from "socket.io-client";
 import WebSocket from "ws";
 
-const [server] = process.argv.slice(2);
+const [server, ...tokens] = process.argv.slice(2);
 const sockets = server.replace(/^http/, "ws");
 
 async function post(path, body) {
@@ -11,13 +12,17 @@ async function post(path, body) {
   return answer.json();
 }
 
-async function person(name) {
+async function person(name, token) {
+  if (!token) token = await register(name);
+  const { content } = await post("/user/info", { token });
+  return { id: content.id, email: content.email, username: content.email.split("@")[0].replace(/[^a-z0-9_-]/gi, "_"), token };
+}
+
+async function register(name) {
   const email = `${name}-${Date.now()}@example.org`;
   const account = { email, password: "secret", first_name: name, last_name: "Lee", birthday: "1990-12-25" };
   await post("/account/create", account);
-  const { token } = await post("/account/login", { email, password: "secret" });
-  const { content } = await post("/user/info", { token });
-  return { id: content.id, username: email.split("@")[0].replace(/[^a-z0-9_-]/gi, "_"), token };
+  return (await post("/account/login", { email, password: "secret" })).token;
 }
 
 /** A raw WebSocket: sends its first words, and prints what it reads from then on. */
@@ -33,7 +38,7 @@ function listen(dialect, path, firstWords, isMessage) {
   });
 }
 
-const [ann, bob] = [await person("ann"), await person("bob")];
+const [ann, bob] = [await person("ann", tokens[0]), await person("bob", tokens[1])];
 
 // Courier numbers a pair and a group; the other dialects find both.
 const letters = new WebSocket(`${sockets}/courier?token=${ann.token}`);
@@ -46,8 +51,9 @@ letters.send(JSON.stringify({ type: "init_group", conv_id: 2, member: [ann.id, b
 while (answers.length < 3) await new Promise((soon) => setTimeout(soon, 20));
 const [pair, group] = answers.slice(1).map((answer) => JSON.parse(answer).db_conv_id);
 
-const has = (text) => text.includes("Coffee?");
-await Promise.all([
+let heard = 0;
+const has = (text) => text.includes("Coffee?") && ++heard;
+const listeners = await Promise.all([
   listen("private-chat", `/private-chat/${bob.token}/${ann.username}`, ['{"type":"check-online"}'], has),
   listen("members-chat", `/members/chat/?other_member_id=${ann.id}`, [`Bearer ${bob.token}`], has),
   listen("multichat", `/chat/stream/?token=${bob.token}`, [JSON.stringify({ command: "join", room: group })], has),
@@ -55,11 +61,23 @@ await Promise.all([
 ]);
 
 const socket = io(server);
-socket.on("message", (message) => message.message && console.log(`neo: ${JSON.stringify(message)}`));
+const posted = [];
+socket.on("message", (message) => {
+  if (!message.message) return;
+  console.log(`neo: ${JSON.stringify(message)}`);
+  posted.push(message.message.id);
+});
 socket.on("error", (why) => console.error(why));
 socket.emit("authenticate", { token: ann.token });
 for (const conversation_id of [pair, group]) {
   socket.emit("join_conversation", { conversation_id });
   socket.emit("message", { conversation_id, text_message: "Coffee?" });
 }
-setTimeout(() => process.exit(0), 1500);
+
+// Courier reads both messages, the other three one each; 10 seconds are enough anywhere.
+for (let waits = 0; (heard < 5 || posted.length < 2) && waits < 500; waits++) await new Promise((soon) => setTimeout(soon, 20));
+for (const one of [socket, letters, ...listeners]) one.close();
+for (const message_id of posted) await post("/message/delete", { token: ann.token, message_id });
+for (const { token } of [ann, bob]) await post("/conversation/quit", { token, conversation_id: group });
+if (!tokens.length) console.log(`made: the accounts ${ann.email} and ${bob.email}`);
+process.exit(heard < 5 || posted.length < 2 ? 1 : 0);

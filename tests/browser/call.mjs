@@ -1,14 +1,15 @@
 // Two people call each other with the example page: ringing, answering, sound and picture, hanging up, declining.
 //
-// Usage: node call.mjs URL USER TOKEN USER TOKEN. Exit status 0 means that all of it was seen.
+// Usage: node call.mjs URL USER TOKEN USER TOKEN [EMAIL]. With the second one's address the two do not know each other
+// yet and meet first. Exit status 0 means that all of it was seen.
 // CHROMIUM names the browser, if it is not /usr/bin/chromium.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { chromium } from "playwright-core";
 
 const [url, ...people] = process.argv.slice(2);
-if (people.length !== 4) {
-  console.error("usage: node call.mjs URL USER TOKEN USER TOKEN");
+if (people.length < 4 || people.length > 5) {
+  console.error("usage: node call.mjs URL USER TOKEN USER TOKEN [EMAIL]");
   process.exit(2);
 }
 const read = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
@@ -54,6 +55,16 @@ const sees = (page) =>
 
 try {
   const [ann, bob] = await Promise.all([open(0, 1), open(1, 0)]);
+  if (people[4]) {
+    await press(ann, "Call");
+    await state(ann, "do not share a circle");
+    await ann.getByLabel("E-mail").fill(people[4]);
+    await press(ann, "Invite");
+    await state(ann, "Invited");
+    await press(bob, "Join");
+    await bob.locator("#invitation").waitFor({ state: "hidden" });
+    console.log("- two who did not know each other have met");
+  }
   await press(ann, "Call");
   await state(ann, "Ringing");
   await press(bob, "Answer");

@@ -37,7 +37,8 @@ fn the_first_conversation_of_the_readme_really_happens() {
     let (_, arguments) =
         line.split_once("first-conversation.mjs ").expect("the next step is named");
     let Some(mut bob) = node("examples/first-conversation.mjs") else { return };
-    Program::start(bob.args(arguments.split(' '))).wait_for("Bob: With cake!", PATIENCE);
+    let told = Program::start(bob.args(arguments.split(' '))).finish(PATIENCE);
+    assert!(told.contains("Bob: With cake!"), "{told}");
 }
 
 #[test]

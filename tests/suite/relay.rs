@@ -120,10 +120,23 @@ async fn two_people_call_each_other_with_the_example() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_new_people_meet_and_call_each_other_with_the_example() {
+    let world = World::open().await;
+    let (ann, bob) = (world.person("ann").await, world.person("bob").await);
+    let mut words = vec![world.url()];
+    for person in [&ann, &bob] {
+        words.extend([person.id.to_string(), person.token.clone()]);
+    }
+    words.push(bob.email.clone());
+    let Some(told) = in_browser("tests/browser/call.mjs", words).await else { return };
+    assert!(told.contains("have met") && told.contains("ok: two people call"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_says_what_works_and_what_does_not() {
     let (home, _) = home().await;
     let url = home.world.url();
-    let told = home.world.command(&["doctor", &url, "--token", &home.ann.token]);
+    let told = home.world.command(&["doctor", &url, "--json", "--token", &home.ann.token]);
     let parts: Vec<Value> =
         told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let names: Vec<_> = parts.iter().map(|part| part["part"].as_str().unwrap()).collect();
@@ -132,7 +145,16 @@ async fn the_doctor_says_what_works_and_what_does_not() {
     assert!(told.contains("TURN over TCP relays."), "{told}");
     // Without a token it only looks whether somebody is there.
     let told = home.world.command(&["doctor", &url]);
-    assert!(told.contains("asks for credentials"), "{told}");
+    assert!(told.contains("asks for credentials") && told.starts_with("✓ "), "{told}");
+    // A token that is none is the token's fault, and nobody else's.
+    let ran = Command::new(env!("CARGO_BIN_EXE_klatsch"))
+        .args(["doctor", &url, "--token", "none"])
+        .output()
+        .unwrap();
+    let said = said(&ran);
+    assert!(!ran.status.success() && said.contains("does not take the token"), "{said}");
+    assert_eq!(said.matches('✗').count(), 1, "{said}");
+    assert!(!said.contains("proxy") && !said.contains("Open that port"), "{said}");
 
     let world = World::with(|settings| {
         let nowhere = serde_json::json!([{ "ip": "127.0.0.1", "port": 1 }]);
@@ -142,7 +164,7 @@ async fn the_doctor_says_what_works_and_what_does_not() {
     .await;
     let ran = Command::new(env!("CARGO_BIN_EXE_klatsch")).args(["doctor", &world.url()]).output();
     let ran = ran.unwrap();
-    let said = said(&ran);
+    let said = self::said(&ran);
     assert!(!ran.status.success(), "{said}");
     assert!(said.contains("does not work") && said.contains("Open that port for UDP"), "{said}");
 }
