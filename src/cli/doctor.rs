@@ -1,6 +1,7 @@
 //! `doctor`: what of a running server a client reaches, and what to change where it does not.
 //!
-//! It looks from outside, as clients do; a sentence each, and failure if one thing does not work.
+//! It looks from outside, as clients do; a sentence each (`--json`: an object), and failure if one
+//! thing does not work.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,11 +33,14 @@ pub(super) struct Options {
     /// A token of any account: with it, datagrams are really sent through the relay.
     #[arg(long, env = "KLATSCH_DOCTOR_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Print a JSON object a line instead of sentences.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What was found.
-#[derive(Default)]
 struct Findings {
+    json: bool,
     bad: usize,
 }
 
@@ -53,7 +57,11 @@ impl Findings {
             Err(reason) => format!("{reason}. {advice}"),
         };
         self.bad += usize::from(!works);
-        Ok(print(&json!({ "part": part, "works": works, "says": sentence }))?)
+        Ok(if self.json {
+            print(&json!({ "part": part, "works": works, "says": sentence }))
+        } else {
+            print_line(&format!("{} {sentence}", if works { "✓" } else { "✗" }))
+        }?)
     }
 }
 
@@ -64,7 +72,7 @@ pub(super) async fn run(config: Option<&Path>, options: Options) -> Result<(), C
         None => own_address(&Settings::load(config)?)?,
     };
     let way = Way::read(&url)?;
-    let mut findings = Findings::default();
+    let mut findings = Findings { json: options.json, bad: 0 };
 
     let polling = poll(&way).await.map(|()| "A client reaches the server by polling.".to_owned());
     let advice =
@@ -79,7 +87,16 @@ pub(super) async fn run(config: Option<&Path>, options: Options) -> Result<(), C
     let advice = "Let the proxy pass the headers Upgrade and Connection on; clients fall back to polling until then.";
     findings.note("websocket", websocket, advice)?;
     if let Some(servers) = servers {
-        look_at_relay(&servers, &mut findings).await?;
+        let login = match &servers.login {
+            Some(Ok(login)) => Some(login),
+            Some(Err(reason)) => {
+                let advice = "Take a fresh one (klatsch user token); the relay was only asked whether it answers.";
+                findings.note("token", Err(reason.clone()), advice)?;
+                None
+            }
+            None => None,
+        };
+        look_at_relay(&servers, login, &mut findings).await?;
     }
     if findings.bad == 0 {
         return Ok(());
@@ -88,7 +105,11 @@ pub(super) async fn run(config: Option<&Path>, options: Options) -> Result<(), C
 }
 
 /// STUN and TURN, as the server itself told where they are.
-async fn look_at_relay(servers: &Servers, findings: &mut Findings) -> Result<(), CliError> {
+async fn look_at_relay(
+    servers: &Servers,
+    login: Option<&Login>,
+    findings: &mut Findings,
+) -> Result<(), CliError> {
     let stun = match resolve(&servers.stun).await {
         Ok(address) => find_reflexive(address).await.map_err(|error| error.to_string()),
         Err(reason) => Err(reason),
@@ -101,7 +122,7 @@ async fn look_at_relay(servers: &Servers, findings: &mut Findings) -> Result<(),
     for (part, way, protocol) in
         [("turn_udp", ProbeWay::Udp, "UDP"), ("turn_tcp", ProbeWay::Tcp, "TCP")]
     {
-        let found = turn(servers, way, protocol).await;
+        let found = turn(servers, login, way, protocol).await;
         let found = found
             .map_err(|e| format!("TURN over {protocol} at {} does not work: {e}", servers.turn));
         let advice = format!(
@@ -109,16 +130,21 @@ async fn look_at_relay(servers: &Servers, findings: &mut Findings) -> Result<(),
         );
         findings.note(part, found, &advice)?;
     }
-    if servers.login.is_none() {
+    if servers.login.is_none() && !findings.json {
         print_line("With --token, datagrams are sent through the relay as well.")?;
     }
     Ok(())
 }
 
-async fn turn(servers: &Servers, way: ProbeWay, protocol: &str) -> Result<String, String> {
+async fn turn(
+    servers: &Servers,
+    login: Option<&Login>,
+    way: ProbeWay,
+    protocol: &str,
+) -> Result<String, String> {
     let address = resolve(&servers.turn).await?;
-    match &servers.login {
-        Some((username, password)) => try_relay(address, way, username, password)
+    match login {
+        Some(Login { username, password }) => try_relay(address, way, username, password)
             .await
             .map(|()| format!("TURN over {protocol} relays."))
             .map_err(|error| error.to_string()),
@@ -165,7 +191,14 @@ async fn poll(way: &Way) -> Result<(), String> {
 struct Servers {
     stun: String,
     turn: String,
-    login: Option<(String, String)>,
+    /// What the token that was given is good for.
+    login: Option<Result<Login, String>>,
+}
+
+/// Credentials for TURN.
+struct Login {
+    username: String,
+    password: String,
 }
 
 type Socket = WebSocketStream<Box<dyn Stream>>;
@@ -186,18 +219,30 @@ async fn ask_socket(way: &Way, token: Option<&str>) -> Result<Servers, String> {
         let turn = place(&event(&mut socket, "webrtc_config").await?)?;
         let mut login = None;
         if let Some(token) = token {
-            let authenticate = json!(["authenticate", { "token": token }]);
-            say(&mut socket, &format!("42{authenticate}")).await?;
-            event(&mut socket, "success").await?;
-            say(&mut socket, r#"42["webrtc_credentials"]"#).await?;
-            let told = event(&mut socket, "webrtc_config").await?;
-            let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
-            login = Some((text("username"), text("password")));
+            login = Some(log_in(&mut socket, token).await?);
         }
         Ok(Servers { stun, turn, login })
     };
     let asked = timeout(PATIENCE, asking).await;
     asked.map_err(|_| "The server does not answer by WebSocket".to_owned())?
+}
+
+/// Says who asks, and asks for credentials; the inner error is what the server has against
+/// the token.
+async fn log_in(socket: &mut Socket, token: &str) -> Result<Result<Login, String>, String> {
+    // With an acknowledgement: `error` on its channel could be of anything.
+    let authenticate = json!(["authenticate", { "token": token }]);
+    say(socket, &format!("421{authenticate}")).await?;
+    let answer = text_beginning(socket, "431").await?;
+    let answer: Value = serde_json::from_str(&answer).map_err(|error| error.to_string())?;
+    if answer[0]["success"] != true {
+        let reason = answer[0]["message"].as_str().unwrap_or_default();
+        return Ok(Err(format!("The server does not take the token ({reason})")));
+    }
+    say(socket, r#"42["webrtc_credentials"]"#).await?;
+    let told = event(socket, "webrtc_config").await?;
+    let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
+    Ok(Ok(Login { username: text("username"), password: text("password") }))
 }
 
 async fn say(socket: &mut Socket, text: &str) -> Result<(), String> {

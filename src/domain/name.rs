@@ -38,11 +38,13 @@ impl Username {
     /// Characters a handle has at most.
     const MAX_CHARS: usize = 150;
 
-    /// Takes a handle of 1 to 150 letters, digits and `@`, `.`, `+`, `-`, `_`.
+    /// Takes a handle of 1 to 150 letters, digits and `@`, `.`, `+`, `-`, `_`, not `.` or `..`:
+    /// every browser drops these from a path.
     pub fn new(raw: &str) -> Option<Self> {
         let allowed = |c: char| c.is_alphanumeric() || "@.+-_".contains(c);
         let fits = (1..=Self::MAX_CHARS).contains(&raw.chars().count());
-        (fits && raw.chars().all(allowed)).then(|| Self(raw.to_owned()))
+        let is_step = matches!(raw, "." | "..");
+        (fits && !is_step && raw.chars().all(allowed)).then(|| Self(raw.to_owned()))
     }
 
     /// A handle made from an address, for those who did not choose one; `numbered` makes it unique.
@@ -94,10 +96,10 @@ mod tests {
 
     #[test]
     fn handles_have_few_characters() {
-        for good in ["ann", "Ann.Lee@home+1_2-3", "jürgen"] {
+        for good in ["ann", "Ann.Lee@home+1_2-3", "jürgen", "...", ".ann"] {
             assert!(Username::new(good).is_some(), "{good}");
         }
-        for bad in ["", "a b", "a/b", "<b>", "a&b", "\u{0}"] {
+        for bad in ["", ".", "..", "a b", "a/b", "<b>", "a&b", "\u{0}"] {
             assert_eq!(Username::new(bad), None, "{bad}");
         }
     }

@@ -77,16 +77,20 @@ form.onsubmit = async (event) => {
   list.replaceChildren();
   await look("polling", "This browser reaches the server by polling.", "A proxy must pass /socket.io/ on.", polling);
   await look("websocket", "This browser reaches the server by WebSocket.", "Let the proxy pass the headers Upgrade and Connection on.", websocket);
-  const authorization = form.token.value;
+  const authorization = form.token.value.trim();
+  let iceServers;
   if (authorization) {
-    const answer = await fetch("/webrtc/ice-servers", { headers: { authorization } });
-    const { iceServers = [], message } = await answer.json();
-    const known = () => {
-      if (!answer.ok) throw new Error(message);
-    };
+    await look("token", "The token is good.", "Log in again and take a fresh one; STUN and TURN were not looked at.", async () => {
+      const answer = await fetch("/webrtc/ice-servers", { headers: { authorization } });
+      const told = await answer.json();
+      if (!answer.ok) throw new Error(told.message);
+      iceServers = told.iceServers;
+    });
+  }
+  if (iceServers) {
     const turn = iceServers.find((server) => server.credential);
     const stuns = iceServers.filter((server) => !server.credential);
-    await look("stun", "STUN answers.", "Open the port of turn.listen for UDP, and set turn.public_host.", async () => (known(), stun(stuns)));
+    await look("stun", "STUN answers.", "Open the port of turn.listen for UDP, and set turn.public_host.", () => stun(stuns));
     const open = (way) => `Open the port of turn.listen for ${way}, and set turn.public_host.`;
     const ways = [
       ["udp", "UDP", open("UDP"), (url) => url.endsWith("transport=udp")],
@@ -96,7 +100,6 @@ form.onsubmit = async (event) => {
     if (turn?.urls.some(secure)) ways.push(["tls", "TLS", "The certificate must name the host of public_url.", secure]);
     for (const [part, way, advice, fits] of ways) {
       await look(`turn_${part}`, `TURN over ${way} relays.`, advice, async () => {
-        known();
         if (!turn) throw new Error("the server names none (turn.relay, turn.listen)");
         await relay({ ...turn, urls: turn.urls.filter(fits) });
       });

@@ -6,7 +6,7 @@ use axum::response::Html;
 use axum::routing::get;
 
 /// What the page may do: run its own script, and talk with the server it came from.
-const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; base-uri 'none'; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'self'; frame-ancestors 'none'";
 
 /// The page and its script, for a router with any state.
@@ -20,5 +20,9 @@ where
     };
     let script =
         async || ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("doctor.js"));
-    Router::new().route("/doctor", get(page)).route("/doctor.js", get(script))
+    let style = async || ([(CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("doctor.css"));
+    Router::new()
+        .route("/doctor", get(page))
+        .route("/doctor.js", get(script))
+        .route("/doctor.css", get(style))
 }

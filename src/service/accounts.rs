@@ -70,7 +70,7 @@ impl Services {
     /// Makes an account.
     pub async fn register(&self, new: Registration, address: IpAddr) -> Result<User, Refusal> {
         if !self.accounts().registration {
-            return Err(Refusal::forbidden("registration is switched off (auth.registration)"));
+            return Err(Refusal::forbidden("registration is switched off on this server"));
         }
         let email = address_of(&new.email)?;
         self.check_password(&new.password)?;
@@ -300,8 +300,7 @@ impl Services {
     pub(super) fn check_password(&self, password: &str) -> Result<(), Refusal> {
         let least = self.accounts().min_password_length.get();
         if password.chars().count() < least {
-            let text =
-                format!("a password has at least {least} characters (auth.min_password_length)");
+            let text = format!("a password has at least {least} characters");
             return Err(Refusal::malformed(text));
         }
         if password.len() > PASSWORD_BYTES {

@@ -16,7 +16,7 @@ use crate::hub::News;
 pub const USER_CHANGED: &str = "user";
 
 /// What is different about a user from now on; what is `None` stays as it is.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserChange {
     /// The address.
     pub email: Option<Email>,
@@ -47,7 +47,7 @@ pub struct UserChange {
 }
 
 /// How many coins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
     /// So many.
     Exactly(i64),

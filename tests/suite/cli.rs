@@ -294,6 +294,8 @@ fn what_cannot_be_is_refused_in_a_sentence() {
         (&["user", "add", "nobody"], "not an e-mail address"),
         (&["user", "add", "x@example.org", "--birthday", "soon"], "not a date"),
         (&["user", "add", "x@example.org", "--username", "a/b"], "letters, digits and"),
+        (&["user", "add", "x@example.org", "--username", ".."], "neither . nor .. alone"),
+        (&["user", "set", "1"], "klatsch: nothing to change is named"),
         (&["user", "set", "7", "--staff"], "klatsch: there is no user 7\n"),
         (&["user", "set", "x@example.org", "--staff"], "klatsch: there is no user x@example.org\n"),
         (

@@ -122,8 +122,9 @@ fn told(error: StoreError) -> CliError {
 }
 
 fn username(text: &str) -> Result<Username, String> {
-    Username::new(text)
-        .ok_or_else(|| "1 to 150 letters, digits and @ . + - _ are allowed".to_owned())
+    Username::new(text).ok_or_else(|| {
+        "1 to 150 letters, digits and @ . + - _ are allowed, and neither . nor .. alone".to_owned()
+    })
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -99,6 +99,10 @@ impl Set {
             balance: details.balance.map(Amount::Exactly).or(add_balance.map(Amount::More)),
             keep_login: None,
         };
+        if change == UserChange::default() {
+            let text = "nothing to change is named: give one flag at least (klatsch user set --help lists them)";
+            return Err(CliError::Refused(text.to_owned()));
+        }
         match site.store.change_user(user.id, change).await.map_err(told)? {
             Amended::To(user) => Ok(print(&output::user(&user))?),
             Amended::BadBalance(balance) => Err(CliError::Refused(format!(
