@@ -16,6 +16,7 @@ mod multichat;
 mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
+mod openapi;
 mod outages;
 mod output;
 mod private_chat;

@@ -46,7 +46,7 @@ pub(super) fn routes() -> Vec<Route> {
             .fails([400, 403, 404]),
         Route::post("/admin/device/credentials", "Shows what sets a device up.", credentials)
             .takes([DEVICE])
-            .gives([("content", "{key, username, password}")])
+            .gives([("content", "{key: text, username: text, password: text}")])
             .fails([400, 403, 404]),
         Route::post("/admin/device/list", "Lists the devices a user administrates.", list_devices)
             .takes([text_key("email")])

@@ -15,7 +15,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::raw_get("/webrtc/ice-servers", "Names STUN and TURN servers.", servers)
             .by(Who::Either)
-            .gives([("iceServers", "list"), ("ttl", "number")]),
+            .gives([("iceServers", "[IceServer]"), ("ttl", "integer")]),
     ]
 }
 

@@ -34,10 +34,11 @@ pub(super) fn routes() -> Vec<Route> {
             .twin("/media/retrieve/{media_id}")
             .by(Who::Either)
             .takes([id()])
-            .gives([("data", "str")])
+            .gives([("data", "text")])
             .fails([403, 404]),
         Route::raw_get("/media/file/{media_id}", "Gives the bytes of a file.", bytes::send)
             .by(Who::Either)
+            .sends("the bytes, or the range of them that was asked for")
             .fails([403, 404, 416]),
         Route::post("/media/info", "Describes a file.", info)
             .twin("/media/info/{media_id}")
@@ -65,7 +66,7 @@ pub(super) fn routes() -> Vec<Route> {
                 number_key("user_id").optional(),
                 number_key("device_id").optional(),
             ])
-            .gives([("media_list", "[UserMedia.simple]")]),
+            .gives([("media_list", "[OwnedMedia.simple]")]),
         Route::post("/media/delete", "Takes a file away.", delete)
             .or(Verb::Delete)
             .by(Who::Either)

@@ -69,7 +69,7 @@ fn first_messages() -> Vec<Route> {
             .by(Who::User)
             .takes(content_keys([text_key("email"), number_key("circle_id")]))
             .gives(POSTED)
-            .gives([("conversation_id", "int")])
+            .gives([("conversation_id", "integer")])
             .fails([403, 404]),
         Route::post(
             "/message/device/first-message",
@@ -79,18 +79,18 @@ fn first_messages() -> Vec<Route> {
         .by(Who::User)
         .takes(content_keys([number_key("circle_id"), text_key("conversation_name").optional()]))
         .gives(POSTED)
-        .gives([("conversation_id", "int")])
+        .gives([("conversation_id", "integer")])
         .fails([403, 404]),
         Route::post("/device/message/first-message", "Begins one of the device.", first_by_device)
             .by(Who::Device)
             .takes(content_keys([text_key("email")]))
             .gives(POSTED)
-            .gives([("conversation_id", "int")])
+            .gives([("conversation_id", "integer")])
             .fails([403, 404]),
     ]
 }
 
-const POSTED: [(&str, &str); 2] = [("media_list", "[Media.simple]"), ("message_id", "int")];
+const POSTED: [(&str, &str); 2] = [("media_list", "[Media.simple]"), ("message_id", "integer")];
 
 /// These keys, and those of a message's content.
 fn content_keys<const N: usize>(keys: [Key; N]) -> impl Iterator<Item = Key> {

@@ -90,8 +90,10 @@ pub struct Route {
     pub keys: Vec<Key>,
     /// The status of success.
     pub status: u16,
-    /// What success holds beside `success`: key and shape.
+    /// What success holds beside `success`: key and shape, in the notation of `http::docs`.
     pub gives: Vec<(&'static str, &'static str)>,
+    /// What success is, if it is no JSON.
+    pub sends: Option<&'static str>,
     /// The statuses of its own failures.
     pub fails: Vec<u16>,
 }
@@ -141,6 +143,7 @@ impl Route {
             keys: Vec::new(),
             status: 200,
             gives: Vec::new(),
+            sends: None,
             fails: Vec::new(),
         }
     }
@@ -191,6 +194,13 @@ impl Route {
     #[must_use]
     pub fn gives(mut self, keys: impl IntoIterator<Item = (&'static str, &'static str)>) -> Self {
         self.gives.extend(keys);
+        self
+    }
+
+    /// Answers with bytes.
+    #[must_use]
+    pub fn sends(mut self, what: &'static str) -> Self {
+        self.sends = Some(what);
         self
     }
 
