@@ -191,8 +191,13 @@ impl App {
             &settings.limits,
             settings.public_url.as_str(),
         );
-        let courier =
-            Courier::new(&gate, &settings.courier, &settings.limits, &settings.public_url);
+        let courier = Courier::new(
+            &gate,
+            &settings.courier,
+            &settings.limits,
+            &settings.public_url,
+            &settings.http.trusted_proxies,
+        );
         let tls = settings.http.tls().map(|(certificate, key)| Tls::read(certificate, key));
         let tls = tls.transpose()?;
         let relay = relay::start(&settings, credentials, &store, &clock)?;
@@ -391,12 +396,7 @@ fn socketio(settings: &Settings, gate: &Gate) -> SocketIo {
             bytes: TRUSTED_INBOX,
             untrusted_bytes: UNTRUSTED_INBOX,
         },
-        allowed_origins: settings
-            .http
-            .allowed_origins
-            .iter()
-            .map(|origin| origin.as_str().to_owned())
-            .collect(),
+        allowed_origins: settings.http.allowed_origins.listed(),
         ..SocketIoSettings::default()
     };
     let gate = gate.clone();

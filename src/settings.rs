@@ -7,6 +7,7 @@ mod aliases;
 mod auth;
 mod dialects;
 mod limits;
+mod origins;
 mod problem;
 mod server;
 mod source;
@@ -16,9 +17,10 @@ mod values;
 mod webrtc;
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde::{Deserialize, Serialize};
 
 pub use auth::AuthSettings;
@@ -28,12 +30,23 @@ pub use dialects::{
     ReceiptsPolicy, TrustUserId, UserListPolicy,
 };
 pub use limits::LimitSettings;
+pub use origins::Origins;
 pub use problem::SettingsError;
 pub use server::{
     BusSettings, DatabaseSettings, HttpSettings, LogFormat, LogSettings, Synchronous,
 };
 pub use values::{Listen, Networks, Seconds, Secret, WebAddress};
 pub use webrtc::{ForwardChannel, IceServer, RelayMode, TurnSettings, WebrtcSettings};
+
+/// The database in the data folder, if no other is named.
+const DATABASE: &str = "klatsch.db";
+/// What stands for itself in the path of a database's address.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_');
+/// Bytes that a secret has at least, as many as the hash it is used with.
+const SECRET_BYTES: usize = 32;
+/// Seconds that clients can still count: their timers have milliseconds, in 31 bits, and end
+/// at once if there are more.
+const TIMER_SECONDS: i64 = i32::MAX as i64 / 1000;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,23 +117,26 @@ impl Settings {
 
     /// Where the database is.
     pub fn database_url(&self) -> Secret {
-        match self.database_file() {
-            Some(file) if self.database.url.is_empty() => {
-                Secret::new(format!("sqlite:{}", file.display()))
-            }
-            _ => self.database.url.clone(),
+        if !self.database.url.is_empty() {
+            return self.database.url.clone();
         }
+        // A relative path that begins like an address must not be read as one.
+        let folder = Path::new(if self.data_dir.is_absolute() { "" } else { "." });
+        let file = folder.join(&self.data_dir).join(DATABASE);
+        let path = percent_encode(file.as_os_str().as_encoded_bytes(), PATH);
+        Secret::new(format!("sqlite://{path}"))
     }
 
     /// The database's file, if it is SQLite and has one.
     pub fn database_file(&self) -> Option<PathBuf> {
         if self.database.url.is_empty() {
-            return Some(self.data_dir.join("klatsch.db"));
+            return Some(self.data_dir.join(DATABASE));
         }
         let path = self.database.url.expose().strip_prefix("sqlite:")?;
         let path = path.split('?').next().unwrap_or(path);
         let path = path.strip_prefix("//").unwrap_or(path);
-        (!path.is_empty() && !path.starts_with(':')).then(|| PathBuf::from(path))
+        let path = percent_decode_str(path).decode_utf8().ok()?;
+        (!path.is_empty() && !path.starts_with(':')).then(|| PathBuf::from(&*path))
     }
 
     /// Makes the data folder, readable by its owner alone, if it is missing.
@@ -160,6 +176,13 @@ impl Settings {
             let allowed =
                 format!("at least {least}: members_chat.max_file_bytes and 65538 for a head");
             Some(("members_chat.max_frame_bytes", allowed, frame.to_string()))
+        } else if let Some(key) = self.short_secret() {
+            // It could be guessed from anything that was made with it.
+            let allowed =
+                format!("at least {SECRET_BYTES} bytes, or empty for one that is generated");
+            Some((key, allowed, String::new()))
+        } else if let Some(contradiction) = self.slow_heartbeat() {
+            Some(contradiction)
         } else if jiff::tz::TimeZone::get(&self.private_chat.time_zone).is_err() {
             let found = format!("\"{}\"", self.private_chat.time_zone);
             Some(("private_chat.time_zone", "a time zone such as Europe/Berlin".to_owned(), found))
@@ -169,6 +192,32 @@ impl Settings {
         } else {
             None
         }
+    }
+
+    /// The longer time of a heartbeat that clients cannot count.
+    fn slow_heartbeat(&self) -> Option<(&'static str, String, String)> {
+        let interval = ("neo.ping_interval", self.neo.ping_interval.get());
+        let timeout = ("neo.ping_timeout", self.neo.ping_timeout.get());
+        let (longer, other) =
+            if interval.1 < timeout.1 { (timeout, interval) } else { (interval, timeout) };
+        let allowed = format!(
+            "at most {TIMER_SECONDS} together with {}, for clients count in milliseconds",
+            other.0
+        );
+        let found = format!("{} with {}", longer.1, other.1);
+        (longer.1 + other.1 > TIMER_SECONDS).then_some((longer.0, allowed, found))
+    }
+
+    /// The first of our own secrets that is too short.
+    fn short_secret(&self) -> Option<&'static str> {
+        let own_relay = self.turn.relay != RelayMode::External;
+        [
+            ("auth.token_secret", &self.auth.token_secret, true),
+            ("turn.secret", &self.turn.secret, own_relay),
+        ]
+        .into_iter()
+        .find(|(_, secret, ours)| *ours && is_short(secret))
+        .map(|(key, ..)| key)
     }
 
     /// What is set in a way that an operator should know about, one sentence each.
@@ -186,6 +235,35 @@ impl Settings {
                     .to_owned(),
             );
         }
+        if self.turn.relay == RelayMode::External && is_short(&self.turn.secret) {
+            warnings.push(format!(
+                "turn.secret has fewer than {SECRET_BYTES} bytes: it could be guessed from any password made with it"
+            ));
+        }
+        warnings.extend(self.open_to_others());
         warnings
     }
+
+    /// What of the data others on this machine may enter or read, one sentence each.
+    fn open_to_others(&self) -> Vec<String> {
+        let mode = |path: &Path| Some(path.metadata().ok()?.permissions().mode());
+        let mut warnings = Vec::new();
+        if mode(&self.data_dir).is_some_and(|mode| mode & 0o011 != 0) {
+            let folder = self.data_dir.display();
+            warnings.push(format!(
+                "others may enter the data folder {folder}: chmod 700 keeps them out"
+            ));
+        }
+        if let Some(file) = self.database_file()
+            && mode(&file).is_some_and(|mode| mode & 0o077 != 0)
+        {
+            let file = file.display();
+            warnings.push(format!("others may read the database {file}: chmod 600 keeps them out"));
+        }
+        warnings
+    }
+}
+
+fn is_short(secret: &Secret) -> bool {
+    !secret.is_empty() && secret.expose().len() < SECRET_BYTES
 }

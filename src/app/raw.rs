@@ -24,8 +24,8 @@ pub(super) fn connections(settings: &Settings, frame_bytes: NonZeroUsize) -> Raw
 
 /// multichat's addresses.
 pub(super) fn multichat(settings: &Settings, gate: &Gate) -> Router {
-    let own = settings.http.allowed_origins.iter().chain([&settings.public_url]);
-    let own = own.map(|origin| origin.as_str().to_owned()).filter(|origin| !origin.is_empty());
+    let own = settings.http.allowed_origins.named().map(str::to_owned);
+    let own = own.chain(settings.public_url.origin());
     let manners = multichat::Manners {
         settings: settings.multichat.clone(),
         max_text_chars: settings.limits.max_text_chars.get(),

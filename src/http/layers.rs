@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{Extensions, HeaderMap, HeaderName, Method, Uri, header, uri::PathAndQuery};
+use axum::http::{Extensions, HeaderName, Method, Uri, header, uri::PathAndQuery};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -22,8 +22,9 @@ use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
 use super::error::Failure;
+use super::forwarded::{self, BySecureScheme};
 use crate::domain::{Refusal, RefusalKind};
-use crate::settings::{HttpSettings, Networks};
+use crate::settings::HttpSettings;
 use crate::telemetry::shown_path;
 
 /// The header that names a request in the answer and in the log.
@@ -38,14 +39,12 @@ pub fn around(inner: Router, settings: &HttpSettings) -> Router {
     let proxies = settings.trusted_proxies.clone();
     let find_client = from_fn(move |mut request: Request, next: Next| {
         let peer = peer(request.extensions());
-        let address = forwarded(&proxies, request.headers(), peer);
-        if proxies.contains(peer)
-            && let Some(host) = request.headers().get("x-forwarded-host").cloned()
-        {
-            // What the client called us is what its page's origin is compared with.
-            request.headers_mut().insert(header::HOST, host);
-        }
+        let address = forwarded::client(&proxies, request.headers(), peer);
+        // What the client called us is what its page's origin is compared with.
+        let trusted = proxies.contains(peer);
+        let secure = trusted.then(|| forwarded::believe(request.headers_mut())).flatten();
         request.extensions_mut().insert(address);
+        request.extensions_mut().insert(BySecureScheme(secure.unwrap_or(false)));
         next.run(request)
     });
     let layers = ServiceBuilder::new()
@@ -68,6 +67,11 @@ pub fn api(router: Router, settings: &HttpSettings) -> Router {
     router.layer(RequestBodyTimeoutLayer::new(BODY_SILENCE)).layer(cors(settings))
 }
 
+/// Whether a client reached us by TLS of a proxy, as far as can be told.
+pub fn is_secure(extensions: &Extensions) -> bool {
+    extensions.get().is_some_and(|BySecureScheme(secure)| *secure)
+}
+
 /// Where a request comes from, as far as can be told.
 pub fn client_address(extensions: &Extensions) -> IpAddr {
     extensions.get().copied().unwrap_or_else(|| peer(extensions))
@@ -78,24 +82,6 @@ fn peer(extensions: &Extensions) -> IpAddr {
     extensions
         .get::<ConnectInfo<SocketAddr>>()
         .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |info| info.0.ip().to_canonical())
-}
-
-/// The nearest address that no proxy of ours has.
-fn forwarded(proxies: &Networks, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-    if !proxies.contains(peer) {
-        return peer;
-    }
-    let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let hops = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.rsplit(','));
-    let mut client = peer;
-    for hop in hops {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-        client = address.to_canonical();
-        if !proxies.contains(client) {
-            break;
-        }
-    }
-    client
 }
 
 /// A known client doubles the leading slash, another appends encoded spaces.
@@ -143,9 +129,12 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 
 /// Open to all pages, or to those named; never with credentials.
 fn cors(settings: &HttpSettings) -> CorsLayer {
-    let origins = settings.allowed_origins.iter().filter_map(|o| o.as_str().parse().ok());
-    let everybody = settings.allowed_origins.is_empty();
-    let origin = if everybody { AllowOrigin::any() } else { AllowOrigin::list(origins) };
+    let origins = settings.allowed_origins.clone();
+    let origin = if origins.allow_all() {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::predicate(move |origin, _| origin.to_str().is_ok_and(|o| origins.allow(o)))
+    };
     CorsLayer::new()
         .allow_origin(origin)
         // By name: old browsers take no asterisk here.
@@ -176,24 +165,6 @@ mod tests {
             let request = Request::builder().uri(uri).body(axum::body::Body::empty()).unwrap();
             let found = tidied(request).uri().path_and_query().unwrap().to_string();
             assert_eq!(found, tidy, "{path}");
-        }
-    }
-
-    #[test]
-    fn forwarded_addresses_are_believed_from_trusted_proxies_only() {
-        let proxies: Networks = serde_json::from_str(r#"["10.0.0.0/8"]"#).unwrap();
-        let table = [
-            ("9.9.9.9", "1.1.1.1", "9.9.9.9"),
-            ("10.0.0.1", "1.1.1.1", "1.1.1.1"),
-            ("10.0.0.1", "6.6.6.6, 1.1.1.1, 10.0.0.2", "1.1.1.1"),
-            ("10.0.0.1", "rubbish", "10.0.0.1"),
-            ("10.0.0.1", "", "10.0.0.1"),
-        ];
-        for (peer, header, client) in table {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-forwarded-for", header.parse().unwrap());
-            let found = forwarded(&proxies, &headers, peer.parse().unwrap());
-            assert_eq!(found.to_string(), client, "{peer} {header}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod complaint;
 pub mod docs;
 mod doctor;
 pub mod error;
+mod forwarded;
 pub mod health;
 pub mod identity;
 pub mod layers;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, StatusCode, header};
 
 use crate::domain::Refusal;
 use crate::service::Services;
@@ -88,20 +89,35 @@ impl Web {
         self.shared.public_url.as_str()
     }
 
-    /// Whether clients reach us by TLS, so that cookies may insist on it.
-    pub fn is_secure(&self) -> bool {
-        self.shared.public_url.is_secure() || self.shared.http.tls().is_some()
+    /// Whether a client reached us by TLS, so that cookies may insist on it.
+    pub fn is_secure(&self, extensions: &Extensions) -> bool {
+        self.shared.public_url.is_secure()
+            || self.shared.http.tls().is_some()
+            || layers::is_secure(extensions)
     }
 
     /// Whether a request was made by a page of ours, or by no page at all.
     pub fn is_own_page(&self, headers: &HeaderMap) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
         let Ok(origin) = origin.to_str() else { return false };
-        let known = self.shared.http.allowed_origins.iter().any(|one| one.as_str() == origin);
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        known
-            || self.shared.public_url.as_str() == origin
+        self.shared.http.allowed_origins.named().any(|named| named == origin)
+            || self.shared.public_url.origin().is_some_and(|own| own == origin)
             || host.is_some_and(|host| is_of_host(origin, host))
+    }
+
+    /// Whether a visit was made from a page of ours, or by a person: what is only looked at may
+    /// be led to from everywhere, what changes something may not.
+    pub fn is_own_visit(&self, headers: &HeaderMap) -> bool {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if let Some(site) = text("sec-fetch-site") {
+            return matches!(site, "none" | "same-origin");
+        }
+        let Some(from) = text(header::REFERER.as_str()) else { return true };
+        let Some((scheme, rest)) = from.split_once("://") else { return false };
+        let origin = format!("{scheme}://{}", rest.split('/').next().unwrap_or_default());
+        self.shared.public_url.origin().is_some_and(|own| own == origin)
+            || text(header::HOST.as_str()).is_some_and(|host| is_of_host(&origin, host))
     }
 
     fn figures(&self) -> String {

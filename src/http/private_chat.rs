@@ -9,17 +9,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, LOCATION, REFERER, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::uri::Authority;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::forwarded::own_authority;
 use super::identity::cookie;
 use super::layers::client_address;
 use super::multichat::SESSION_COOKIE;
@@ -70,9 +71,9 @@ impl Pages {
             Err(refusal) => return trouble(&refusal),
         };
         // A page elsewhere that links here must not make dialogs in its reader's name.
-        let opens = is_own_visit(headers);
+        let opens = self.web.is_own_visit(headers);
         match self.web.services().dialog_page(&caller, username, opens).await {
-            Ok(page) => self.show(headers, session, &page),
+            Ok(page) => self.show(&request, session, &page),
             Err(refusal) => trouble(&refusal),
         }
     }
@@ -89,8 +90,8 @@ impl Pages {
         }
     }
 
-    fn show(&self, headers: &HeaderMap, session: &str, page: &DialogPage) -> Response {
-        let base = self.base_for(headers);
+    fn show(&self, request: &Parts, session: &str, page: &DialogPage) -> Response {
+        let base = self.base_for(request);
         let nonce = BASE64URL_NOPAD.encode(&rand::random::<[u8; 16]>());
         let opponent = page.with.as_ref().map_or("", |with| with.username.as_str());
         let settings = format!(
@@ -127,12 +128,17 @@ impl Pages {
     }
 
     /// The address of the WebSocket without key and name; ends in a slash.
-    fn base_for(&self, headers: &HeaderMap) -> String {
+    fn base_for(&self, request: &Parts) -> String {
         if !self.base.is_empty() {
             return format!("{}/", self.base.trim_end_matches('/'));
         }
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        let scheme = if self.web.is_secure() { "wss" } else { "ws" };
+        let public = self.web.shared.public_url.by_websocket();
+        if !public.is_empty() {
+            return format!("{public}/private-chat/");
+        }
+        let host = own_authority(&request.headers);
+        let host = host.as_ref().map_or("localhost", Authority::as_str);
+        let scheme = if self.web.is_secure(&request.extensions) { "wss" } else { "ws" };
         format!("{scheme}://{host}/private-chat/")
     }
 
@@ -197,7 +203,7 @@ fn escape(text: &str) -> String {
 fn script_text(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
-        if c.is_ascii_alphanumeric() || " .,:/_-@+".contains(c) {
+        if c.is_ascii_alphanumeric() || " .,:/_-@+[]".contains(c) {
             quoted.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
@@ -207,17 +213,6 @@ fn script_text(text: &str) -> String {
     }
     quoted.push('"');
     quoted
-}
-
-/// Whether the visit comes from our own pages, or from no page at all.
-fn is_own_visit(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = text("sec-fetch-site") {
-        return matches!(site, "none" | "same-origin" | "same-site");
-    }
-    let Some(from) = text(REFERER.as_str()) else { return true };
-    let authority = from.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-    authority.is_some() && authority == text(HOST.as_str())
 }
 
 fn to_login(path: &str) -> Response {
@@ -250,25 +245,5 @@ mod tests {
         assert_eq!(escape("<a b=\"c\">&'"), "&lt;a b=&quot;c&quot;&gt;&amp;&#39;");
         let filled = fill(&[("owner", "{{opponent}}"), ("opponent", "X")]);
         assert!(filled.contains("value=\"{{opponent}}\""), "{filled}");
-    }
-
-    #[test]
-    fn dialogs_are_opened_by_our_own_pages_and_by_nobody_else_s() {
-        let table = [
-            (vec![], true),
-            (vec![("sec-fetch-site", "none")], true),
-            (vec![("sec-fetch-site", "same-origin")], true),
-            (vec![("sec-fetch-site", "cross-site")], false),
-            (vec![("host", "chat:8000"), ("referer", "http://chat:8000/dialogs/")], true),
-            (vec![("host", "chat:8000"), ("referer", "http://evil/")], false),
-            (vec![("referer", "rubbish")], false),
-        ];
-        for (lines, own) in table {
-            let mut headers = HeaderMap::new();
-            for (name, value) in &lines {
-                headers.insert(*name, value.parse().unwrap());
-            }
-            assert_eq!(is_own_visit(&headers), own, "{lines:?}");
-        }
     }
 }

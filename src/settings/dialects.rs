@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use serde::de::{Deserializer, Error as _, Unexpected};
 use serde::{Deserialize, Serialize};
 
+use super::origins::Origins;
 use super::values::{Listen, Networks, Seconds, WebAddress};
 
 /// A frame of one mebibyte, the limit of most dialects.
@@ -55,7 +56,7 @@ pub struct CourierSettings {
     pub trusted_networks: Networks,
     /// Origins of pages that may connect; empty = all, which is unwise with `trust_user_id =
     /// "always"`.
-    pub allowed_origins: Vec<WebAddress>,
+    pub allowed_origins: Origins,
     /// Seconds a client has to say who it is.
     pub auth_timeout: Seconds,
     /// Largest frame, in bytes.
@@ -77,7 +78,7 @@ impl Default for CourierSettings {
             listen: Listen::everywhere(3128),
             trust_user_id: TrustUserId::Local,
             trusted_networks: Networks::default(),
-            allowed_origins: Vec::new(),
+            allowed_origins: Origins::default(),
             auth_timeout: Seconds::new(120),
             max_frame_bytes: MEBIBYTE,
             backlog_aliases: true,
@@ -168,7 +169,7 @@ pub struct PrivateChatSettings {
     /// WebSocket address that the page is told; empty = taken from its request.
     pub public_base: WebAddress,
     /// Pages that may connect, by origin; empty = any, for the key is the credential.
-    pub allowed_origins: Vec<WebAddress>,
+    pub allowed_origins: Origins,
     /// How dates look, in the letters of the dialect's page.
     pub datetime_format: String,
     /// The zone in which dates are given.
@@ -193,7 +194,7 @@ impl Default for PrivateChatSettings {
             enabled: true,
             listen: Listen::everywhere(5002),
             public_base: WebAddress::default(),
-            allowed_origins: Vec::new(),
+            allowed_origins: Origins::default(),
             datetime_format: "d.m.Y H:i:s".to_owned(),
             time_zone: "UTC".to_owned(),
             auto_dialog: true,

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::values::{Listen, Networks, Seconds, Secret, WebAddress};
+use super::origins::Origins;
+use super::values::{Listen, Networks, Seconds, Secret};
 
 /// The main listener.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -13,7 +14,7 @@ pub struct HttpSettings {
     /// Address and port; port 0 takes a free one.
     pub listen: Listen,
     /// Origins that browsers may call from; empty = any, for clients that show a token.
-    pub allowed_origins: Vec<WebAddress>,
+    pub allowed_origins: Origins,
     /// Peers whose forwarded headers are believed.
     pub trusted_proxies: Networks,
     /// File of the certificate and its chain in PEM; with it and its key the main listener
@@ -35,7 +36,7 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             listen: Listen::everywhere(8000),
-            allowed_origins: Vec::new(),
+            allowed_origins: Origins::default(),
             trusted_proxies: Networks::default(),
             tls_certificate: PathBuf::new(),
             tls_key: PathBuf::new(),

@@ -23,6 +23,9 @@ const PREFIX: &str = "KLATSCH_";
 /// The filter of the log; read by `telemetry`, which may need it before there are settings.
 const LOG_FILTER: &str = "KLATSCH_LOG";
 
+/// Keys whose values are paths.
+const PATHS: [&str; 3] = ["data_dir", "http.tls_certificate", "http.tls_key"];
+
 /// Values under their dotted keys, with the variable that gave each.
 type Given = BTreeMap<String, (String, Value)>;
 
@@ -34,10 +37,7 @@ pub(super) fn load(
     let known = Known::new();
     let (path, from_file) = read_file(file)?;
     known.check(&from_file, &path)?;
-    let variables: BTreeMap<String, String> = environment
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let variables = readable(environment)?;
     let mut given = known.read_variables(&variables)?;
     for (variable, key, text) in aliases::read(&variables) {
         if find(&from_file, key).is_none() && !given.contains_key(key) {
@@ -70,6 +70,34 @@ pub(super) fn load(
             Err(problem::unfit(key.to_owned(), origin(key), allowed, &found))
         }
     }
+}
+
+/// The variables that are text; one of ours must be.
+fn readable(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<BTreeMap<String, String>, SettingsError> {
+    let mut variables = BTreeMap::new();
+    for (name, value) in environment {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => {
+                variables.insert(name, value);
+            }
+            Err(_) if name.starts_with(PREFIX) => {
+                let key = key_of(&name).unwrap_or_default();
+                let origin = Origin::Variable(name);
+                return Err(problem::unfit(key, origin, "text in UTF-8".to_owned(), ""));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(variables)
+}
+
+/// The key that a variable stands for, if it is one of ours.
+fn key_of(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(PREFIX)?;
+    Some(name.to_ascii_lowercase().replacen("__", ".", 1))
 }
 
 /// The file's path and what it says; a usual file that is missing says nothing.
@@ -120,11 +148,7 @@ impl Known {
     fn read_variables(&self, variables: &BTreeMap<String, String>) -> Result<Given, SettingsError> {
         let mut given = Given::new();
         for (variable, text) in variables {
-            let Some(name) = variable.strip_prefix(PREFIX).filter(|_| variable != LOG_FILTER)
-            else {
-                continue;
-            };
-            let key = name.to_ascii_lowercase().replacen("__", ".", 1);
+            let Some(key) = key_of(variable).filter(|_| variable != LOG_FILTER) else { continue };
             match find(&self.0, &key) {
                 None | Some(Value::Dict(..)) => {
                     return Err(self.unknown(key, Origin::Variable(variable.clone())));
@@ -137,7 +161,8 @@ impl Known {
 
     /// Text as the kind of value that the key's default is; what cannot be read stays text and is refused later.
     fn typed(&self, key: &str, text: &str) -> Value {
-        let text = text.trim();
+        // The name of a file may begin or end with blanks.
+        let text = if PATHS.contains(&key) { text } else { text.trim() };
         match find(&self.0, key) {
             Some(Value::Bool(..)) => match text.to_ascii_lowercase().as_str() {
                 "true" | "1" | "yes" | "on" => Value::from(true),

@@ -115,7 +115,7 @@ fn every_kind_of_value_can_stand_in_the_environment() {
         ("KLATSCH_HTTP__TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
         ("KLATSCH_HTTP__ALLOWED_ORIGINS", ""),
         ("KLATSCH_TURN__LISTEN", ""),
-        ("KLATSCH_AUTH__TOKEN_SECRET", "12345"),
+        ("KLATSCH_AUTH__TOKEN_SECRET", "12345678901234567890123456789012"),
         ("KLATSCH_AUTH__TOKEN_LIFETIME", "1"),
         ("KLATSCH_COURIER__TRUST_USER_ID", "true"),
         ("KLATSCH_WEBRTC__FORWARD_CHANNELS", "webrtc_forward"),
@@ -131,7 +131,7 @@ fn every_kind_of_value_can_stand_in_the_environment() {
     assert!(settings.http.trusted_proxies.contains("::ffff:10.1.2.3".parse().unwrap()));
     assert!(!settings.http.trusted_proxies.contains("11.0.0.1".parse().unwrap()));
     assert_eq!(settings.turn.listen.address(), None);
-    assert_eq!(settings.auth.token_secret.expose(), "12345");
+    assert_eq!(settings.auth.token_secret.expose().len(), 32);
     assert_eq!(settings.auth.token_lifetime.get(), 1);
     assert_eq!(settings.courier.trust_user_id, TrustUserId::Always);
     assert_eq!(settings.warnings().len(), 1);
@@ -142,6 +142,9 @@ fn every_kind_of_value_can_stand_in_the_environment() {
     assert_eq!(settings.webrtc.stun[1].ip, "::1");
     assert_eq!(settings.members_chat.billed_dialects.len(), 2);
 }
+
+/// What is said of an origin that is none.
+const PATTERN: &str = "capacitor://localhost, null or *, with neither a path nor a pattern, but is";
 
 #[test]
 fn a_mistake_in_the_environment_is_named() {
@@ -183,6 +186,19 @@ fn a_mistake_in_the_environment_is_named() {
         ("KLATSCH_WEBRTC__FORWARD_CHANNELS", "x", &["webrtc_config or webrtc_forward"]),
         ("KLATSCH_MEMBERS_CHAT__MAX_FRAME_BYTES", "100", &["at least 5065538", "but is 100"]),
         ("KLATSCH_PRIVATE_CHAT__TIME_ZONE", "Moon/Base", &["a time zone", "\"Moon/Base\""]),
+        ("KLATSCH_HTTP__ALLOWED_ORIGINS", "http://localhost:*", &["http.allowed_origins", PATTERN]),
+        ("KLATSCH_HTTP__ALLOWED_ORIGINS", "https://a.example,localhost", &[PATTERN]),
+        ("KLATSCH_COURIER__ALLOWED_ORIGINS", "https://*.example", &["courier.allow", PATTERN]),
+        ("KLATSCH_PRIVATE_CHAT__ALLOWED_ORIGINS", "https://a/b", &["private_chat.", PATTERN]),
+        (
+            "KLATSCH_NEO__PING_INTERVAL",
+            "2147483",
+            &["neo.ping_interval", "at most 2147483 together"],
+        ),
+        ("KLATSCH_NEO__PING_INTERVAL", "2147424", &["but is 2147424 with 60"]),
+        ("KLATSCH_NEO__PING_TIMEOUT", "4294967295", &["neo.ping_timeout", "at most 2147483"]),
+        ("KLATSCH_AUTH__TOKEN_SECRET", "a", &["auth.token_secret", "at least 32 bytes"]),
+        ("KLATSCH_TURN__SECRET", "1234567890123456789012345678901", &["turn.secret", "32 bytes"]),
         ("KLATSCH_LOG__FILTER", "klatsch=loud", &["log.filter", "a filter such as"]),
         (
             "NOTIFY_USERS_ON_ENTER_OR_LEAVE_ROOMS",
@@ -245,9 +261,9 @@ fn a_file_may_only_be_missing_if_nobody_named_it() {
 #[test]
 fn secrets_do_not_show() {
     let settings = from_environment(&[
-        ("KLATSCH_AUTH__TOKEN_SECRET", "hush-token"),
+        ("KLATSCH_AUTH__TOKEN_SECRET", "hush-token-hush-token-hush-token"),
         ("KLATSCH_DATABASE__URL", "postgres://u:hush-database@h/d"),
-        ("KLATSCH_TURN__SECRET", "hush-turn"),
+        ("KLATSCH_TURN__SECRET", "hush-turn-hush-turn-hush-turn-hush"),
     ])
     .unwrap();
     assert!(!format!("{settings:?}").contains("hush"), "{settings:?}");
@@ -277,4 +293,78 @@ fn names_of_the_originals_are_understood() {
 
     let own = [("DATETIME_FORMAT", "Y"), ("KLATSCH_PRIVATE_CHAT__DATETIME_FORMAT", "d")];
     assert_eq!(from_environment(&own).unwrap().private_chat.datetime_format, "d");
+}
+
+#[test]
+fn origins_are_taken_of_every_scheme() {
+    let settings = from_environment(&[
+        ("KLATSCH_HTTP__ALLOWED_ORIGINS", "capacitor://localhost, https://Chat.example:443"),
+        ("KLATSCH_COURIER__ALLOWED_ORIGINS", "null,app://"),
+        ("KLATSCH_PRIVATE_CHAT__ALLOWED_ORIGINS", "*"),
+    ])
+    .unwrap();
+    assert!(settings.http.allowed_origins.allow("capacitor://localhost"));
+    assert!(settings.http.allowed_origins.allow("https://chat.example"));
+    assert!(!settings.http.allowed_origins.allow("null"));
+    assert!(settings.courier.allowed_origins.allow("null"));
+    assert!(settings.private_chat.allowed_origins.allow("https://anything.example"));
+}
+
+#[test]
+fn what_clients_count_in_milliseconds_fits_their_timers() {
+    let both = |interval, timeout| {
+        from_environment(&[
+            ("KLATSCH_NEO__PING_INTERVAL", interval),
+            ("KLATSCH_NEO__PING_TIMEOUT", timeout),
+        ])
+    };
+    assert!(both("2147423", "60").is_ok());
+    assert!(both("1", "2147482").is_ok());
+    assert!(both("1", "2147483").is_err());
+    assert!(both("4294967295", "4294967295").is_err());
+}
+
+#[test]
+fn a_secret_of_another_server_may_be_short_and_is_warned_of() {
+    let external = [("KLATSCH_TURN__RELAY", "external"), ("KLATSCH_TURN__SECRET", "north")];
+    let warnings = from_environment(&external).unwrap().warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("turn.secret"), "{warnings:?}");
+    let long = "0123456789abcdef0123456789abcdef";
+    for secret in ["", long] {
+        let settings = from_environment(&[
+            ("KLATSCH_AUTH__TOKEN_SECRET", secret),
+            ("KLATSCH_TURN__SECRET", secret),
+        ]);
+        assert_eq!(settings.unwrap().warnings(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let broken = OsString::from_vec(b"\xff".to_vec());
+    let ours = [(OsString::from("KLATSCH_DATA_DIR"), broken.clone())];
+    let error = load(None, ours).unwrap_err().to_string();
+    assert!(error.contains("KLATSCH_DATA_DIR) must be text in UTF-8"), "{error}");
+    assert!(load(None, [(OsString::from("OTHER"), broken)]).is_ok());
+}
+
+#[test]
+fn every_name_of_a_data_folder_leads_to_a_database_in_it() {
+    for name in
+        ["a%20b", "a b", " a ", "a?b", "a#b", "a%", "ä", "file:a", ":memory:", "/x/%41", "//x"]
+    {
+        let settings = from_environment(&[("KLATSCH_DATA_DIR", name)]).unwrap();
+        assert_eq!(settings.data_dir, Path::new(name));
+        let url = settings.database_url();
+        let path = url.expose().strip_prefix("sqlite://").unwrap();
+        let found = percent_encoding::percent_decode_str(path).decode_utf8().unwrap();
+        let found = Path::new(&*found);
+        let wanted = settings.data_dir.join("klatsch.db");
+        assert_eq!(found.strip_prefix(".").unwrap_or(found), wanted, "{name}");
+        assert!(!path.contains(['?', '#', ':', ' ']), "{path}");
+        assert_eq!(settings.database_file(), Some(wanted));
+    }
+    let named = from_environment(&[("KLATSCH_DATABASE__URL", "sqlite:/a%20b/c.db?mode=rwc")]);
+    assert_eq!(named.unwrap().database_file().unwrap(), Path::new("/a b/c.db"));
 }

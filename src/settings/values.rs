@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use serde::de::{Deserializer, Error as _, Unexpected};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::origins::canonical;
+
 /// A stretch of time in whole seconds, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -141,12 +143,20 @@ impl<'de> Deserialize<'de> for Networks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let texts = Vec::<String>::deserialize(deserializer)?;
         let read = |text: &String| {
-            let network =
-                text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)));
             let allowed = "a list of addresses or ranges such as 10.0.0.0/8";
-            network.ok_or_else(|| D::Error::invalid_value(Unexpected::Str(text), &allowed))
+            network(text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(text), &allowed))
         };
         Ok(Self(texts.iter().map(read).collect::<Result<_, _>>()?))
+    }
+}
+
+/// Reads a range of addresses, or one; an IPv4 range written as IPv6 is one of IPv4.
+fn network(text: &str) -> Option<IpNet> {
+    let read = text.parse().ok().or_else(|| Some(IpNet::from(text.parse::<IpAddr>().ok()?)))?;
+    let IpNet::V6(written) = read else { return Some(read) };
+    match (written.network().to_ipv4_mapped(), written.prefix_len().checked_sub(96)) {
+        (Some(address), Some(prefix)) => IpNet::new(IpAddr::V4(address), prefix).ok(),
+        _ => Some(read),
     }
 }
 
@@ -169,6 +179,20 @@ impl WebAddress {
     /// Whether what is there is reached by TLS.
     pub fn is_secure(&self) -> bool {
         self.0.starts_with("https://") || self.0.starts_with("wss://")
+    }
+
+    /// The origin of its pages, as browsers write it.
+    pub fn origin(&self) -> Option<String> {
+        let (scheme, rest) = self.0.split_once("://")?;
+        canonical(&format!("{scheme}://{}", rest.split('/').next()?))
+    }
+
+    /// The same place by WebSocket.
+    pub fn by_websocket(&self) -> String {
+        match self.0.strip_prefix("http") {
+            Some(rest) => format!("ws{rest}"),
+            None => self.0.clone(),
+        }
     }
 
     /// The host alone, an IPv6 one in its brackets.

@@ -2,6 +2,8 @@
 //!
 //! The defaults of the drivers are wrong for us in many places; each line here that departs from one says why.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -167,6 +169,9 @@ impl Connector {
             .acquire_timeout(ACQUIRE)
             // A ping before each statement doubles the way.
             .test_before_acquire(false);
+        if let Some(file) = self.file().filter(|_| purpose != Purpose::Read) {
+            make_private(file);
+        }
         match self.backend {
             DbBackend::Sqlite => self.tune_sqlite(&mut connect, purpose),
             DbBackend::Postgres => self.tune_postgres(&mut connect, purpose),
@@ -321,6 +326,12 @@ async fn greet_mysql(
         connection.execute(AssertSqlSafe(statement)).await?;
     }
     Ok(())
+}
+
+/// Makes a file that only its owner reads, whatever the folder allows, if there is none yet;
+/// what SQLite makes beside it gets the same mode. If it cannot be made, opening it says why.
+fn make_private(file: &Path) {
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
 }
 
 fn sqlite_file(url: &str) -> Result<PathBuf, StoreError> {

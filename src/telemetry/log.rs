@@ -5,6 +5,8 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -39,11 +41,23 @@ pub fn start_log(settings: &LogSettings) -> Result<(), LogError> {
         LogFormat::Pretty => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
+    let lines = lines.with_filter(filter_fn(is_harmless));
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let _ = FILTER.set(handle);
         std::panic::set_hook(Box::new(tell_panic));
     }
     Ok(())
+}
+
+/// Parts that may say all they know: our own, and what tells of requests in our own words.
+const DISCREET: [&str; 2] = ["klatsch", "tower_http"];
+
+/// Whether a line may be written at all, whatever the filter wants: below INFO, libraries write
+/// the frames, packets, heads and statements that pass through them, with tokens and passwords.
+fn is_harmless(metadata: &Metadata<'_>) -> bool {
+    // The crate stands first in a target, unless the line names one of its own.
+    let part = metadata.target().split("::").next().unwrap_or_default();
+    *metadata.level() <= Level::INFO || DISCREET.contains(&part)
 }
 
 /// Writes from now on what these settings and the environment ask for; what cannot be read

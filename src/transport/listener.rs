@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
+    shield::shield,
     stream::Stream,
     tls::Tls,
     wire::{Io, Wire},
@@ -75,6 +76,8 @@ impl Default for ListenerSettings {
 pub struct Peer {
     /// Its address; a proxy's, if there is one in between.
     pub address: SocketAddr,
+    /// The address of ours that it called.
+    pub called: SocketAddr,
     /// The stream below.
     pub wire: Arc<Wire>,
 }
@@ -150,6 +153,8 @@ impl Server {
 
 /// One connection, up to its end or its upgrade.
 async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
+    // It has none any more if it has gone.
+    let Ok(called) = stream.local_addr() else { return };
     // Counts the streams that exist, upgraded ones too.
     let open = &server.settings.open;
     let is_full = open.len() >= server.settings.max_connections;
@@ -159,6 +164,7 @@ async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
         // It said nothing, or nonsense, or has gone.
         return;
     };
+    let by_tls = matches!(&begun, Beginning::Http(Stream::Secure(_)));
     let io = |stream| Io::new(stream, server.settings.user_timeout).counted(token);
     let (io, service) = match begun {
         Beginning::Http(stream) | Beginning::Unprotected(stream) if is_full => {
@@ -173,8 +179,15 @@ async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
             return;
         }
     };
-    let peer = Peer { address, wire: io.wire() };
-    let service = service_fn(move |request| answer(service.clone(), peer.clone(), request));
+    let peer = Peer { address, called, wire: io.wire() };
+    let service = service_fn(move |request| {
+        let answering = answer(service.clone(), peer.clone(), request);
+        async move {
+            let mut response = answering.await?;
+            shield(&mut response, by_tls);
+            Ok::<_, Infallible>(response)
+        }
+    });
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(server.settings.head_timeout)

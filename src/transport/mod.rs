@@ -5,6 +5,7 @@
 
 pub mod listener;
 pub mod memory;
+mod shield;
 pub mod socketio;
 pub mod stream;
 pub mod tls;

@@ -19,6 +19,7 @@ mod neo_events;
 mod openapi;
 mod outages;
 mod output;
+mod operators;
 mod private_chat;
 mod relay;
 

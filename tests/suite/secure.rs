@@ -20,7 +20,7 @@ use crate::support::node::{GENERATIONS, Node, Way};
 use crate::support::raw::Raw;
 use crate::support::site::{Process, Site};
 
-const SECRET: &str = "north";
+const SECRET: &str = "north, south, east and west of all";
 
 /// A server with a certificate of its own, Ann and Bob, and what they have said.
 struct House {

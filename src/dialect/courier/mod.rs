@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
@@ -32,19 +32,17 @@ use session::{CourierSession, turned_away};
 use crate::domain::{Credentials, Principal, RefusalKind, UserId};
 use crate::session::{Gate, Pace};
 use crate::settings::{
-    CourierSettings, DeliveryConfirm, LimitSettings, ReceiptsPolicy, WebAddress,
+    CourierSettings, DeliveryConfirm, LimitSettings, Networks, Origins, ReceiptsPolicy, WebAddress,
 };
 use crate::transport::Close;
+use crate::transport::listener::Peer;
 use crate::transport::websocket::{RawSettings, is_upgrade, upgrade};
 
 /// Largest first message, in bytes.
 const FIRST_FRAME: usize = 16_384;
-/// Who sends one of these speaks for somebody else.
-const FORWARDING: [HeaderName; 3] = [
-    header::FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-real-ip"),
-];
+/// Who sends one of these, or one that begins with `x-forwarded-`, speaks for somebody else.
+const FORWARDING: [HeaderName; 3] =
+    [header::FORWARDED, header::VIA, HeaderName::from_static("x-real-ip")];
 
 /// What an operator decides about this dialect.
 #[derive(Debug)]
@@ -93,8 +91,10 @@ struct Door {
     raw: RawSettings,
     per_second: NonZeroU32,
     burst: NonZeroU32,
-    /// Origins of pages that may connect; none for all.
-    origins: Vec<String>,
+    /// Origins of pages that may connect.
+    origins: Origins,
+    /// Who forwards others' requests, and is never taken for a program of its own.
+    proxies: Networks,
 }
 
 impl Courier {
@@ -104,8 +104,8 @@ impl Courier {
         settings: &CourierSettings,
         limits: &LimitSettings,
         public_url: &WebAddress,
+        proxies: &Networks,
     ) -> Self {
-        let origins = settings.allowed_origins.iter();
         let manners = CourierManners {
             max_text_chars: limits.max_text_chars.get(),
             public_url: public_url.as_str().to_owned(),
@@ -130,7 +130,8 @@ impl Courier {
             raw,
             per_second: limits.frames_per_second,
             burst: limits.burst(),
-            origins: origins.map(|origin| origin.as_str().to_owned()).collect(),
+            origins: settings.allowed_origins.clone(),
+            proxies: proxies.clone(),
         };
         Self { door: Arc::new(door) }
     }
@@ -145,22 +146,31 @@ impl Courier {
 
     /// For a port of its own, where every path is the same.
     pub fn own_port(&self) -> Router {
-        Router::new().fallback(open).with_state(self.clone())
+        Router::new().fallback(open_own).with_state(self.clone())
     }
 }
 
+/// On the main listener, which stands behind forwarders that often do not say so.
 async fn open(State(courier): State<Courier>, request: Request) -> Response {
-    let door = &courier.door;
+    answer(&courier.door, request, false).await
+}
+
+/// On the port of its own.
+async fn open_own(State(courier): State<Courier>, request: Request) -> Response {
+    let local = courier.door.is_local(&request);
+    answer(&courier.door, request, local).await
+}
+
+async fn answer(door: &Door, request: Request, local: bool) -> Response {
     let origin = origin(request.headers());
-    let is_welcome = |origin| door.origins.is_empty() || door.origins.iter().any(|o| o == origin);
-    if is_upgrade(&request) && !origin.is_none_or(is_welcome) {
+    if is_upgrade(&request) && !origin.is_none_or(|origin| door.origins.allow(origin)) {
         let text = "pages of this origin may not connect (courier.allowed_origins)\n";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
     let address = request.extensions().get::<IpAddr>().copied();
     let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let mut visit = Visit {
-        local: is_local(request.headers(), address),
+        local,
         extras: queried(request.uri(), "extras").is_some_and(|word| word == "1"),
         ..Visit::default()
     };
@@ -204,12 +214,28 @@ fn queried(uri: &Uri, name: &str) -> Option<String> {
     (!found.is_empty()).then(|| found.into_owned())
 }
 
-/// Whether a program on this machine connects: from here, for nobody else, and not a page of
-/// somewhere else in a browser of this machine.
-fn is_local(headers: &HeaderMap, address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
-        && !FORWARDING.iter().any(|name| headers.contains_key(name))
-        && origin(headers).is_none_or(is_loopback_origin)
+impl Door {
+    /// Whether a program on this machine connects: from here and to here, for nobody else, and
+    /// not a page of somewhere else in a browser of this machine. Where clients come by a public
+    /// address, something in between connects for them.
+    fn is_local(&self, request: &Request) -> bool {
+        let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() else {
+            return false;
+        };
+        let headers = request.headers();
+        let ends = [peer.address, peer.called].map(|end| end.ip().to_canonical());
+        self.manners.public_url.is_empty()
+            && ends.iter().all(IpAddr::is_loopback)
+            && !self.proxies.contains(peer.address.ip())
+            && !is_forwarded(headers)
+            && origin(headers).is_none_or(is_loopback_origin)
+    }
+}
+
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    headers
+        .keys()
+        .any(|name| FORWARDING.contains(name) || name.as_str().starts_with("x-forwarded-"))
 }
 
 fn is_loopback_origin(origin: &str) -> bool {

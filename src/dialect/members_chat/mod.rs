@@ -146,7 +146,7 @@ impl Door {
     fn is_welcome(&self, headers: &HeaderMap) -> bool {
         let allowed = &self.settings.http.allowed_origins;
         let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        allowed.is_empty() || allowed.iter().any(|one| origin == one.as_str())
+        origin.to_str().map_or_else(|_| allowed.allow_all(), |origin| allowed.allow(origin))
     }
 }
 

@@ -32,7 +32,9 @@ use sockets::Sockets;
 
 use crate::domain::Listed;
 use crate::session::{Gate, Pace};
-use crate::settings::{Announce, Html, LimitSettings, PrivateChatSettings, UserListPolicy};
+use crate::settings::{
+    Announce, Html, LimitSettings, Origins, PrivateChatSettings, UserListPolicy,
+};
 use crate::transport::websocket::{RawSettings, upgrade};
 
 /// Where the dialect lives on the main listener.
@@ -62,7 +64,7 @@ struct Door {
     gate: Gate,
     manners: Arc<Manners>,
     html: Html,
-    origins: Vec<String>,
+    origins: Origins,
     raw: RawSettings,
     per_second: NonZeroU32,
     burst: NonZeroU32,
@@ -109,12 +111,11 @@ impl PrivateChat {
             // A ping has as long to be answered as lies between two of them.
             silence: limits.silence_seconds.duration().min(2 * ping),
         };
-        let origins = settings.allowed_origins.iter();
         let door = Door {
             gate: gate.clone(),
             manners: Arc::new(manners),
             html: settings.html,
-            origins: origins.map(|origin| origin.as_str().to_owned()).collect(),
+            origins: settings.allowed_origins.clone(),
             raw,
             per_second: limits.frames_per_second,
             burst: limits.burst(),
@@ -142,9 +143,7 @@ impl PrivateChat {
         };
         let origin = request.headers().get(header::ORIGIN);
         let origin = origin.map(|origin| origin.to_str().unwrap_or_default());
-        let is_welcome =
-            |origin| door.origins.is_empty() || door.origins.iter().any(|o| o == origin);
-        if !origin.is_none_or(is_welcome) {
+        if !origin.is_none_or(|origin| door.origins.allow(origin)) {
             return (StatusCode::FORBIDDEN, "pages of this origin may not connect\n")
                 .into_response();
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use axum::Extension;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -21,6 +21,11 @@ const FORM_COOKIE: &str = "csrftoken";
 const HOME: &str = "/";
 /// What stays as it is in an address within an address.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.');
+
+/// Asks who was led here by another site.
+const LEAVE: &str = "<!DOCTYPE html><title>Log out</title>\
+                     <form method=\"post\" action=\"/accounts/logout/\">\
+                     <p>Another site has led you here. <button>Log out</button></p></form>";
 
 /// What the address says.
 #[derive(Debug, Default, Deserialize)]
@@ -58,20 +63,35 @@ pub(super) async fn show(
     State(pages): State<Pages>,
     Query(way): Query<Way>,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Response {
-    form(&pages.web, &headers, StatusCode::OK, own_place(way.next).as_deref(), "", "")
+    let visit = Visit::of(&pages.web, &headers, &extensions);
+    form(&visit, StatusCode::OK, own_place(way.next).as_deref(), "", "")
+}
+
+/// What a form is made for.
+struct Visit<'a> {
+    web: &'a Web,
+    headers: &'a HeaderMap,
+    /// Whether cookies may insist on TLS.
+    secure: bool,
+}
+
+impl<'a> Visit<'a> {
+    fn of(web: &'a Web, headers: &'a HeaderMap, extensions: &Extensions) -> Self {
+        Self { web, headers, secure: web.is_secure(extensions) }
+    }
 }
 
 fn form(
-    web: &Web,
-    headers: &HeaderMap,
+    visit: &Visit<'_>,
     status: StatusCode,
     next: Option<&str>,
     username: &str,
     problem: &str,
 ) -> Response {
-    let known = cookie(headers, FORM_COOKIE).filter(|token| is_token(token)).map(str::to_owned);
-    let token = known.unwrap_or_else(|| web.services().form_token());
+    let known = cookie(visit.headers, FORM_COOKIE).filter(|token| is_token(token));
+    let token = known.map(str::to_owned).unwrap_or_else(|| visit.web.services().form_token());
     let problem = if problem.is_empty() {
         String::new()
     } else {
@@ -83,7 +103,7 @@ fn form(
         .replace("{next}", &escape(next.unwrap_or_default()))
         .replace("{username}", &escape(username));
     let mut response = page(status, html);
-    set_cookie(web, &mut response, FORM_COOKIE, &token, None);
+    set_cookie(visit, &mut response, FORM_COOKIE, &token, None);
     response
 }
 
@@ -91,8 +111,14 @@ fn is_token(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-fn set_cookie(web: &Web, response: &mut Response, name: &str, value: &str, age: Option<i64>) {
-    let secure = if web.is_secure() { "; Secure" } else { "" };
+fn set_cookie(
+    visit: &Visit<'_>,
+    response: &mut Response,
+    name: &str,
+    value: &str,
+    age: Option<i64>,
+) {
+    let secure = if visit.secure { "; Secure" } else { "" };
     let age = age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
     let line = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{age}{secure}");
     if let Ok(line) = HeaderValue::try_from(line) {
@@ -106,9 +132,11 @@ pub(super) async fn take(
     Extension(address): Extension<IpAddr>,
     Query(way): Query<Way>,
     headers: HeaderMap,
+    extensions: Extensions,
     entry: Result<Form<Entry>, FormRejection>,
 ) -> Response {
     let web = &pages.web;
+    let visit = Visit::of(web, &headers, &extensions);
     let Ok(Form(entry)) = entry else {
         return page(StatusCode::BAD_REQUEST, "This is not the form that is expected here.".into());
     };
@@ -116,7 +144,7 @@ pub(super) async fn take(
     let own = shown == Some(entry.csrfmiddlewaretoken.as_str()) && web.is_own_page(&headers);
     if !own {
         let text = "The form has come without its token. Load the page again.";
-        return form(web, &headers, StatusCode::FORBIDDEN, None, "", text);
+        return form(&visit, StatusCode::FORBIDDEN, None, "", text);
     }
     let next = own_place(entry.next.filter(|next| !next.is_empty()).or(way.next));
     let logged_in = web.services().log_in_browser(&entry.username, entry.password, address).await;
@@ -124,16 +152,16 @@ pub(super) async fn take(
         Ok(login) => {
             let mut response = go_to(next.as_deref().unwrap_or(HOME));
             let (session, seconds) = (&login.session_id, login.seconds);
-            set_cookie(web, &mut response, SESSION_COOKIE, session, Some(seconds));
+            set_cookie(&visit, &mut response, SESSION_COOKIE, session, Some(seconds));
             // Whoever knew the old token knows nothing of the new login's forms.
             let token = web.services().form_token();
-            set_cookie(web, &mut response, FORM_COOKIE, &token, None);
+            set_cookie(&visit, &mut response, FORM_COOKIE, &token, None);
             response
         }
         Err(refusal) => {
             let (status, text) = told(&refusal);
             let name = entry.username.as_str();
-            let mut response = form(web, &headers, status, next.as_deref(), name, text);
+            let mut response = form(&visit, status, next.as_deref(), name, text);
             if let RefusalKind::TooOften { retry_after } = refusal.kind() {
                 response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
             }
@@ -161,10 +189,15 @@ pub(super) async fn leave(
     Extension(address): Extension<IpAddr>,
     method: Method,
     headers: HeaderMap,
+    extensions: Extensions,
 ) -> Response {
     let web = &pages.web;
+    let visit = Visit::of(web, &headers, &extensions);
     if method == Method::POST && !web.is_own_page(&headers) {
         return page(StatusCode::FORBIDDEN, "Another site has asked for this.".into());
+    }
+    if method != Method::POST && !web.is_own_visit(&headers) {
+        return page(StatusCode::FORBIDDEN, LEAVE.to_owned());
     }
     if let Ok(caller) = pages.caller(&headers, address).await
         && let Err(refusal) = web.services().log_out(&caller).await
@@ -174,7 +207,7 @@ pub(super) async fn leave(
         return page(StatusCode::SERVICE_UNAVAILABLE, text.into());
     }
     let mut response = go_to("/accounts/login/");
-    set_cookie(web, &mut response, SESSION_COOKIE, "", Some(0));
+    set_cookie(&visit, &mut response, SESSION_COOKIE, "", Some(0));
     response
 }
 

@@ -67,7 +67,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/cookies/set/token", "Puts a token into a cookie.", set_cookie)
             .or(Verb::Put)
             .takes([text_key("token").optional(), text_key("device_token").optional()])
-            .fails([400]),
+            .fails([400, 403]),
     ]
 }
 
@@ -144,7 +144,11 @@ async fn api_token(web: Web, ask: Ask) -> Answer {
     Ok(Success::default().with("api_token", token))
 }
 
-async fn set_cookie(web: Web, ask: Ask) -> Answer {
+async fn set_cookie(_: Web, ask: Ask) -> Answer {
+    if !ask.is_own_page {
+        // Whoever sets the cookie chooses as whom this browser goes on.
+        return Err(Refusal::forbidden("a page of another site may not set this cookie").into());
+    }
     let tokens = [(DEVICE_COOKIE, "device_token"), (USER_COOKIE, "token")];
     let mut success = Success::default();
     let mut given = false;
@@ -154,7 +158,7 @@ async fn set_cookie(web: Web, ask: Ask) -> Answer {
         if token.is_empty() || token.len() > COOKIE_BYTES || !token.chars().all(plain) {
             return Err(Refusal::malformed(format!("{key} is not a token")).into());
         }
-        let secure = if web.is_secure() { "; Secure" } else { "" };
+        let secure = if ask.is_secure { "; Secure" } else { "" };
         let cookie = format!("{name}={token}; Path=/; HttpOnly; SameSite=Lax{secure}");
         let cookie =
             HeaderValue::try_from(cookie).map_err(|_| Refusal::malformed("not a token"))?;

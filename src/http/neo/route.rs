@@ -38,6 +38,10 @@ pub struct Ask {
     pub keys: Keys,
     /// Where it comes from.
     pub address: IpAddr,
+    /// Whether it was made by a page of ours, or by no page at all.
+    pub is_own_page: bool,
+    /// Whether it came by TLS, so that cookies may insist on it.
+    pub is_secure: bool,
     caller: Option<Caller>,
 }
 
@@ -273,6 +277,8 @@ impl Asked {
 
     async fn answer(&self, web: Web, mut request: Request, way: Way) -> Answer {
         let address = client_address(request.extensions());
+        let is_own_page = web.is_own_page(request.headers());
+        let is_secure = web.is_secure(request.extensions());
         let (keys, caller) = match way {
             Way::Body => {
                 let (parts, body) = request.into_parts();
@@ -293,7 +299,8 @@ impl Asked {
         };
         keys.check(&self.keys)?;
         // What has begun runs to its end, also when the client does not wait for it.
-        let running = tokio::spawn((self.handler)(web, Ask { keys, address, caller }));
+        let ask = Ask { keys, address, is_own_page, is_secure, caller };
+        let running = tokio::spawn((self.handler)(web, ask));
         running.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(Refusal::unavailable().into()),

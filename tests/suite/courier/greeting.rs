@@ -6,6 +6,7 @@ use klatsch::settings::TrustUserId;
 use serde_json::json;
 
 use super::{post_office, setting, with};
+use crate::support::programs::skipped;
 use crate::support::raw::{Heard, Raw};
 use crate::support::server::{Running, klatsch};
 use crate::support::world::World;
@@ -106,6 +107,10 @@ async fn local_trust_ends_at_this_machine_and_at_foreign_pages() {
         (("x-forwarded-for", "127.0.0.1"), false),
         (("forwarded", "for=127.0.0.1"), false),
         (("x-real-ip", "127.0.0.1"), false),
+        (("x-forwarded-proto", "http"), false),
+        (("x-forwarded-host", "chat.example"), false),
+        (("X-Forwarded-Port", "3128"), false),
+        (("via", "1.1 varnish"), false),
     ];
     for (header, believed) in table {
         let heard = first(&world, "", &[header], &id).await;
@@ -121,6 +126,60 @@ async fn local_trust_ends_at_this_machine_and_at_foreign_pages() {
     let heard = first(&world, "", &[], &ann.id.to_string()).await;
     assert_eq!(heard, refused("bare user id refused"));
     assert_eq!(first(&world, "", &[], &ann.token).await, received(ann.id));
+}
+
+/// What a bare id is answered at an address.
+async fn greet(url: &str, id: i64) -> Heard {
+    let mut client = Raw::connect(url, &[]).await;
+    client.send(id.to_string()).await;
+    client.next().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forwarder_on_this_machine_is_not_the_programs_behind_it() {
+    // The main listener is where forwarders lead, whether or not they say that they are some.
+    let world = post_office().await;
+    let ann = world.person("ann").await;
+    for path in ["courier", "courier/", "/courier", "courier?extras=1"] {
+        let heard = greet(&format!("ws://{}/{path}", world.address), ann.id).await;
+        assert_eq!(heard, refused("bare user id refused"), "{path}");
+    }
+    assert_eq!(greet(&world.courier_url(""), ann.id).await, received(ann.id));
+    // Where clients come by a public address, or from a proxy that is known, nobody is local.
+    let published = with(|settings| settings.public_url = setting(json!("http://localhost:8000")));
+    let proxied = with(|settings| settings.http.trusted_proxies = setting(json!(["127.0.0.0/8"])));
+    for world in [published.await, proxied.await] {
+        let ann = world.person("ann").await;
+        let heard = greet(&world.courier_url(""), ann.id).await;
+        assert_eq!(heard, refused("bare user id refused"));
+        assert_eq!(first(&world, "", &[], &ann.token).await, received(ann.id));
+    }
+    let always = with(|settings| {
+        settings.courier.trust_user_id = TrustUserId::Always;
+        settings.public_url = setting(json!("https://chat.example"));
+    });
+    let world = always.await;
+    let ann = world.person("ann").await;
+    for url in [format!("ws://{}/courier", world.address), world.courier_url("")] {
+        assert_eq!(greet(&url, ann.id).await, received(ann.id), "{url}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_calls_another_address_of_this_machine_is_not_local() {
+    // Nothing is sent: the way out tells which address of ours is no loopback one.
+    let out = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    let ours = out.connect("192.0.2.1:9").and_then(|()| out.local_addr());
+    let Some(ours) = ours.ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback()) else {
+        return skipped("a call to another address of this machine, for it has none");
+    };
+    let everywhere = with(|settings| settings.courier.listen = setting(json!("0.0.0.0:0")));
+    let world = everywhere.await;
+    let ann = world.person("ann").await;
+    let port = world.port_of("courier").port();
+    let heard = greet(&format!("ws://{ours}:{port}/"), ann.id).await;
+    assert_eq!(heard, refused("bare user id refused"));
+    assert_eq!(greet(&format!("ws://127.0.0.1:{port}/"), ann.id).await, received(ann.id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +216,7 @@ async fn every_path_of_its_port_is_courier_and_on_the_main_one_two() {
         format!("ws://{main}/courier/"),
     ] {
         let mut client = Raw::connect(&url, &[]).await;
-        client.send(ann.id.to_string()).await;
+        client.send(ann.token.as_str()).await;
         assert_eq!(client.next().await, received(ann.id), "{url}");
     }
     for url in [format!("http://{port}/"), format!("http://{main}/courier")] {
