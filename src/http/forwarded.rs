@@ -192,9 +192,12 @@ mod tests {
         assert_eq!(client(&proxies, &headers, peer), UNREADABLE);
     }
 
+    /// Forwarding headers without what all their names begin with, and their values.
+    type Given = &'static [(&'static str, &'static str)];
+
     #[test]
     fn what_the_client_called_us_comes_from_the_proxy() {
-        let table: &[(&[(&str, &str)], Option<bool>, &str)] = &[
+        let table: &[(Given, Option<bool>, &str)] = &[
             (&[], None, "127.0.0.1:8000"),
             (&[("proto", "https")], Some(true), "127.0.0.1:8000"),
             (&[("proto", "HTTPS")], Some(true), "127.0.0.1:8000"),

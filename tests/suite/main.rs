@@ -20,6 +20,7 @@ mod openapi;
 mod outages;
 mod output;
 mod operators;
+mod outages;
 mod private_chat;
 mod relay;
 

@@ -91,7 +91,7 @@ fn form(
     problem: &str,
 ) -> Response {
     let known = cookie(visit.headers, FORM_COOKIE).filter(|token| is_token(token));
-    let token = known.map(str::to_owned).unwrap_or_else(|| visit.web.services().form_token());
+    let token = known.map_or_else(|| visit.web.services().form_token(), str::to_owned);
     let problem = if problem.is_empty() {
         String::new()
     } else {

@@ -74,8 +74,8 @@ async fn answer(
         }
     };
     tokio::time::timeout(DEADLINE, heard).await.expect("an answer in time");
-    let head = String::from_utf8_lossy(&read);
-    let mut lines = head.split("\r\n\r\n").next().unwrap().split("\r\n");
+    let text = String::from_utf8_lossy(&read);
+    let mut lines = text.split("\r\n\r\n").next().unwrap().split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let fields = lines.map(|line| {
         let (name, value) = line.split_once(':').unwrap();
