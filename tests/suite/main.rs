@@ -21,6 +21,7 @@ mod outages;
 mod output;
 mod operators;
 mod outages;
+mod output;
 mod private_chat;
 mod relay;
 
