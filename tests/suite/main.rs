@@ -17,8 +17,6 @@ mod neo_accounts;
 mod neo_conversations;
 mod neo_events;
 mod openapi;
-mod outages;
-mod output;
 mod operators;
 mod outages;
 mod output;
