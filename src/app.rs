@@ -149,7 +149,11 @@ impl App {
 
     /// Everything around a database that is open.
     async fn around(settings: Settings, store: Store, clock: Clock) -> Result<Self, StartError> {
+        let pending = store.list_pending_migrations().await?.len();
         store.migrate().await?;
+        if pending > 0 {
+            tracing::info!(steps = pending, "the database is brought up to date");
+        }
         let earlier = store.list_notices().await?;
         let secrets =
             Secrets::open(&settings.data_dir, &settings.auth.token_secret, &settings.turn.secret)?;

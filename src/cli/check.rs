@@ -1,11 +1,11 @@
-//! `check`: what `serve` would do, without doing any of it.
+//! `check`: what `serve` would do, without doing any of it; in sentences, or as one object.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::CliError;
-use super::output::print;
+use super::output::{print, print_line};
 use super::site::quietly;
 use crate::app::{StartError, store_options};
 use crate::clock::Clock;
@@ -16,8 +16,16 @@ use crate::transport::tls::Tls;
 /// Parts that can be set and are not built yet; `serve` reads their settings and does nothing with them.
 const UNBUILT: &[&str] = &["bus"];
 
+/// What is asked for.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Print one JSON object instead of sentences.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Looks at everything and says what it saw.
-pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
+pub(super) async fn run(config: Option<&Path>, options: Options) -> Result<(), CliError> {
     let settings = Settings::load(config)?;
     quietly(&settings)?;
     if let Some((certificate, key)) = settings.http.tls() {
@@ -31,14 +39,49 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
                 .to_owned(),
         );
     }
-    Ok(print(&json!({
+    let report = json!({
         "data_dir": settings.data_dir,
         "database": database,
         "bus": if settings.bus.url.is_empty() { "none: one process" } else { "set" },
         "listens": listeners(&settings),
         "not_built_yet": UNBUILT,
         "warnings": warnings,
-    }))?)
+    });
+    Ok(if options.json { print(&report) } else { print_line(&sentences(&report).join("\n")) }?)
+}
+
+/// The report for people, a sentence a line.
+fn sentences(report: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let database = &report["database"];
+    let kind = match database["kind"].as_str() {
+        Some("sqlite") => "SQLite",
+        Some("postgres") => "PostgreSQL",
+        _ => "MySQL or MariaDB",
+    };
+    let place = database["file"].as_str().map_or(String::new(), |file| format!(" in {file}"));
+    let mut lines = vec![
+        format!("Files and secrets lie in {}.", text(&report["data_dir"])),
+        format!(
+            "The database is {kind}{place}; it {}.",
+            match database["state"].as_str() {
+                Some("up to date") => "is up to date",
+                Some("would be migrated") => "would be migrated",
+                _ => "would be made",
+            }
+        ),
+    ];
+    for (part, address) in report["listens"].as_object().into_iter().flatten() {
+        lines.push(match address.as_str() {
+            Some(address) => format!("{part} would listen on {address}."),
+            None => format!("{part} has no port of its own."),
+        });
+    }
+    let warnings = report["warnings"].as_array().into_iter().flatten();
+    lines.extend(
+        warnings.map(|warning| format!("Warning: {}.", text(warning).trim_end_matches('.'))),
+    );
+    lines
 }
 
 /// Addresses by part; `null` where a part listens on the main address only, or not at all.

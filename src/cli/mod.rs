@@ -45,7 +45,7 @@ enum Command {
     /// Apply migrations.
     Migrate,
     /// Read the settings, open the database, and say what `serve` would do.
-    Check,
+    Check(check::Options),
     /// Look from outside at a server that runs: polling, WebSocket, STUN and TURN.
     Doctor(doctor::Options),
     /// Accounts of people.
@@ -97,7 +97,7 @@ fn run(cli: Cli) -> Result<(), CliError> {
         match cli.command {
             Command::Serve => serve::run(config).await,
             Command::Migrate => migrate::run(config).await,
-            Command::Check => check::run(config).await,
+            Command::Check(options) => check::run(config, options).await,
             Command::Doctor(options) => doctor::run(config, options).await,
             Command::User(command) => user::run(config, command).await,
             Command::Room(command) => room::run(config, command).await,

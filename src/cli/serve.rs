@@ -1,5 +1,6 @@
 //! `serve`: everything, until somebody says stop.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -47,9 +48,15 @@ async fn listen(app: &mut App) -> Result<TcpListener, CliError> {
     Ok(listener)
 }
 
-/// Tells where something listens; whether anybody reads it makes no difference.
+/// Tells where something listens, people in a sentence; whether anybody reads it makes no
+/// difference.
 fn tell(part: &serde_json::Value) {
-    telemetry::announce(&part.to_string());
+    let text = |key: &str| part[key].as_str().unwrap_or_default();
+    if std::io::stdout().is_terminal() {
+        telemetry::announce(&format!("Listening for {}: {}", text("part"), text("url")));
+    } else {
+        telemetry::announce(&part.to_string());
+    }
 }
 
 /// Reads certificates and the log's filter anew at each hangup; what cannot be read changes nothing.

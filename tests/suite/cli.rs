@@ -443,7 +443,7 @@ fn settings_are_checked_before_anything_happens() {
 #[test]
 fn a_check_changes_nothing() {
     let place = Place::new();
-    let before = place.json(&["check"]);
+    let before = place.json(&["check", "--json"]);
     assert_eq!(
         before["database"],
         json!({
@@ -460,7 +460,7 @@ fn a_check_changes_nothing() {
     let applied = place.json(&["migrate"]);
     assert!(!applied["applied"].as_array().unwrap().is_empty());
     assert_eq!(place.json(&["migrate"]), json!({ "applied": [] }));
-    let after = place.json(&["check"]);
+    let after = place.json(&["check", "--json"]);
     let state = json!({ "kind": "sqlite", "state": "up to date", "pending_migrations": [] });
     assert_eq!(after["database"], state);
 }
@@ -470,9 +470,19 @@ fn a_check_warns_of_what_is_not_safe_and_fails_on_what_cannot_work() {
     let place = Place::new();
     let file = place.path().join("own.toml");
     std::fs::write(&file, "[courier]\ntrust_user_id = \"always\"\n").unwrap();
-    let report = place.json(&["check", "--config", "own.toml"]);
+    let report = place.json(&["check", "--json", "--config", "own.toml"]);
     let warning = report["warnings"][0].as_str().unwrap();
     assert!(warning.starts_with("courier.trust_user_id is always"), "{report}");
+    let said = place.run(&["check", "--config", "own.toml"]).out;
+    let expected = [
+        "Files and secrets lie in data.",
+        "The database is SQLite in data/klatsch.db; it would be made.",
+        "http would listen on 0.0.0.0:8000.",
+        "Warning: courier.trust_user_id is always",
+    ];
+    for sentence in expected {
+        assert!(said.lines().any(|line| line.starts_with(sentence)), "{sentence}: {said}");
+    }
 
     std::fs::write(place.path().join("data"), "in the way").unwrap();
     assert!(place.refused(&["check"]).contains("is in the way: data_dir must be a folder"));

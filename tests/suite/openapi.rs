@@ -1,4 +1,4 @@
-//! The OpenAPI document is one that programs can work with: a generator makes a client of it, and
+//! The `OpenAPI` document is one that programs can work with: a generator makes a client of it, and
 //! a tester that plays calls made up from it sees no status and no shape that it does not name.
 
 use std::process::Command;

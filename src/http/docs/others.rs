@@ -81,7 +81,7 @@ const BROWSER: &str = "a browser, by the cookie `sessionid`";
 const SMILE: Shown = Shown::Json("Smile");
 const MEMBER: Shown = Shown::Json("Member");
 const SOCKET: Shown = Shown::Nothing("a WebSocket");
-/// What an address that serves nothing but WebSockets says to who does not ask for one.
+/// What an address that is there for sockets alone says to who does not ask for one.
 const NO_SOCKET: Shown = Shown::Text("this address serves WebSockets alone");
 
 impl Entry {

@@ -282,7 +282,8 @@ async fn trusting_everybody_is_shouted_about() {
     let gauge = "klatsch_insecure_settings{setting=\"courier.trust_user_id\"} 1";
     assert!(page.contains(gauge), "{page}");
     let data = tempfile::tempdir().unwrap();
-    let check = klatsch(data.path()).arg("check").env(trust.0, trust.1).output().unwrap();
+    let check =
+        klatsch(data.path()).args(["check", "--json"]).env(trust.0, trust.1).output().unwrap();
     let said: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
     let warnings = said["warnings"].to_string();
     assert!(warnings.contains("courier.trust_user_id"), "{warnings}");
