@@ -21,6 +21,7 @@ mod operators;
 mod outages;
 mod output;
 mod private_chat;
+mod proxies;
 mod relay;
 
 mod resume;
