@@ -240,12 +240,11 @@ impl Settings {
                 "turn.secret has fewer than {SECRET_BYTES} bytes: it could be guessed from any password made with it"
             ));
         }
-        warnings.extend(self.open_to_others());
         warnings
     }
 
     /// What of the data others on this machine may enter or read, one sentence each.
-    fn open_to_others(&self) -> Vec<String> {
+    pub fn open_to_others(&self) -> Vec<String> {
         let mode = |path: &Path| Some(path.metadata().ok()?.permissions().mode());
         let mut warnings = Vec::new();
         if mode(&self.data_dir).is_some_and(|mode| mode & 0o011 != 0) {

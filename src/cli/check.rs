@@ -33,6 +33,7 @@ pub(super) async fn run(config: Option<&Path>, options: Options) -> Result<(), C
     }
     let database = check_database(&settings).await?;
     let mut warnings = settings.warnings();
+    warnings.extend(settings.open_to_others());
     if !settings.bus.url.is_empty() {
         warnings.push(
             "bus.url is set, but this version runs alone: nodes would not hear each other"

@@ -65,7 +65,9 @@ async fn files_arrive_as_lines_when_their_bytes_are_there() {
         let url = serde_json::from_value(json!(public_url)).unwrap();
         let world = with(|settings| settings.public_url = url).await;
         let (mut ann, bob) = (world.person("ann").await, world.person("bob").await);
-        let mut b = world.client_of(&bob).await;
+        let mut b = world.stranger_to_letters("").await;
+        b.send(bob.token.as_str()).await;
+        b.text().await;
         let id = open_personal(&mut b, &ann).await;
         let message = json!({"conversation_id": id, "text_message": "look", "files": ["cat.png"]});
         let announced = ann.asks("message", message).await;

@@ -44,7 +44,7 @@ impl World {
         Raw::connect(&self.courier_url(query), &[]).await
     }
 
-    /// A connection that has sent its token and was greeted.
+    /// A connection that has sent its number and was greeted.
     async fn client_of(&self, person: &Person) -> Raw {
         self.client_with(person, "").await
     }
@@ -56,7 +56,7 @@ impl World {
 
     async fn client_with(&self, person: &Person, query: &str) -> Raw {
         let mut client = self.stranger_to_letters(query).await;
-        client.send(person.token.as_str()).await;
+        client.send(person.id.to_string()).await;
         assert_eq!(client.text().await, format!("user id {} received", person.id));
         client
     }

@@ -142,16 +142,16 @@ impl Kind {
             Self::Apache => {
                 let modules =
                     ["mpm_event", "authz_core", "proxy", "proxy_http", "headers", "unixd"];
-                let mut text = format!(
+                let module = |name: &str| Path::new(MODULES).join(format!("mod_{name}.so"));
+                let load =
+                    |name: &str| format!("LoadModule {name}_module {}\n", module(name).display());
+                // Some are built in.
+                let loaded = modules.into_iter().filter(|name| module(name).exists()).map(load);
+                let text = format!(
                     "ServerRoot {here}\nPidFile {here}/pid\nListen {own}\nServerName localhost\n\
-                     ErrorLog /dev/stderr\nDefaultRuntimeDir {here}\n"
+                     ErrorLog /dev/stderr\nDefaultRuntimeDir {here}\n{}Include {site}\n",
+                    loaded.collect::<String>()
                 );
-                let built_in =
-                    |name: &str| !Path::new(&format!("{MODULES}/mod_{name}.so")).exists();
-                for name in modules.into_iter().filter(|name| !built_in(name)) {
-                    text += &format!("LoadModule {name}_module {MODULES}/mod_{name}.so\n");
-                }
-                text += &format!("Include {site}\n");
                 std::fs::write(&main, text).unwrap();
                 command.arg("-f").arg(&main).arg("-DFOREGROUND");
             }
