@@ -20,7 +20,7 @@ async fn everything_lies_in_the_folder_that_was_named() {
         assert_eq!(found, [name], "{name}");
         assert!(site.path().join(name).join("klatsch.db").is_file(), "{name}");
         // The same folder is found again, by a command that makes nothing.
-        let checked: Value = serde_json::from_str(&site.run(&["check"]).await).unwrap();
+        let checked: Value = serde_json::from_str(&site.run(&["check", "--json"]).await).unwrap();
         assert_eq!(checked["database"]["state"], "up to date", "{name}: {checked}");
         assert!(site.run(&["user", "list"]).await.contains("ann@example.org"), "{name}");
     }
@@ -55,12 +55,12 @@ async fn what_is_made_in_an_open_folder_is_closed() {
     assert!(server.ended().await.success());
 
     let warnings = |said: String| serde_json::from_str::<Value>(&said).unwrap()["warnings"].clone();
-    let told = warnings(site.run(&["check"]).await).to_string();
+    let told = warnings(site.run(&["check", "--json"]).await).to_string();
     assert!(told.contains("others may enter the data folder"), "{told}");
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-    assert_eq!(warnings(site.run(&["check"]).await), serde_json::json!([]));
+    assert_eq!(warnings(site.run(&["check", "--json"]).await), serde_json::json!([]));
     // As an older version has left it.
     fs::set_permissions(folder.join("klatsch.db"), fs::Permissions::from_mode(0o644)).unwrap();
-    let told = warnings(site.run(&["check"]).await).to_string();
+    let told = warnings(site.run(&["check", "--json"]).await).to_string();
     assert!(told.contains("others may read the database"), "{told}");
 }
