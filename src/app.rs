@@ -32,7 +32,9 @@ use crate::settings::{BilledDialect, Settings, SettingsError, Synchronous, Trust
 use crate::store::log::{Log, Tariff};
 use crate::store::{Durability, Files, Notice, Options, Store, StoreError};
 use crate::telemetry::{Metrics, set_insecure};
+use crate::transport::admission::Admission;
 use crate::transport::listener::{self, ListenerSettings};
+use crate::transport::seat::{Door, Needs};
 use crate::transport::socketio::{InboxBounds, SocketIo, SocketIoSettings};
 use crate::transport::tls::{Tls, TlsError};
 
@@ -89,6 +91,10 @@ pub struct App {
     earlier: Vec<Notice>,
     services: Services,
     gate: Gate,
+    /// The places of all listeners together.
+    admission: Admission,
+    /// Those of them that streams to the relay may have.
+    relay_streams: Admission,
     socketio: SocketIo,
     private_chat: PrivateChat,
     courier: Courier,
@@ -206,6 +212,8 @@ impl App {
         let tls = tls.transpose()?;
         let relay = relay::start(&settings, credentials, &store, &clock)?;
         let stop = CancellationToken::new();
+        let limits = &settings.limits;
+        let admission = Admission::new(limits.connections.get(), limits.per_address());
         let (metrics, ports, log) = (Metrics::start(), Vec::new(), running);
         let insecure = &settings.courier;
         let insecure = insecure.enabled && insecure.trust_user_id == TrustUserId::Always;
@@ -216,6 +224,8 @@ impl App {
             earlier,
             services,
             gate,
+            admission,
+            relay_streams: Admission::new(relay::STREAMS, relay::STREAMS / 2),
             socketio,
             private_chat,
             courier,
@@ -310,13 +320,29 @@ impl App {
         Box::pin(self.run(listener, shutdown))
     }
 
+    /// Who may come in, over all listeners together.
+    fn door(&self) -> Door {
+        let socketio = self.socketio.clone();
+        let (proxies, http) =
+            (self.settings.http.trusted_proxies.clone(), self.settings.http.clone());
+        Door {
+            admission: self.admission.clone(),
+            needs: Arc::new(move |uri| match uri.path() {
+                "/healthz" | "/readyz" => Needs::Nothing,
+                _ => socketio.guest(uri).map_or(Needs::Place, Needs::Session),
+            }),
+            is_proxy: Arc::new(move |address| proxies.contains(address)),
+            client: Arc::new(move |headers, peer| http::layers::client(&http, headers, peer)),
+        }
+    }
+
     async fn run(mut self, listener: TcpListener, shutdown: CancellationToken) {
         let upkeep = tokio::spawn(self.metrics.clone().keep_up());
         let earlier = std::mem::take(&mut self.earlier);
         let following = tokio::spawn(self.store.clone().follow_notices(earlier));
         let sweeping = tokio::spawn(self.files.clone().keep_swept(self.store.clone(), SWEEP));
         let limits = ListenerSettings {
-            max_connections: self.settings.limits.connections.get(),
+            door: self.door(),
             head_timeout: self.settings.limits.head_seconds.duration(),
             ..ListenerSettings::default()
         };

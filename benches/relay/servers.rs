@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use klatsch::domain::{Principal, Timestamp};
 use klatsch::rtc::{
     RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayUnavailable, RelayWay,
+    StreamAdmission,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -162,7 +163,8 @@ pub(crate) fn serve(name: &str) {
         let address =
             server.listen_udp((HERE.parse::<std::net::IpAddr>().unwrap(), 0).into(), &stop);
         let address = address.unwrap();
-        server.listen_tcp(address, &stop).await.unwrap();
+        let admit: StreamAdmission = Arc::new(|_| Some(Box::new(())));
+        server.listen_tcp(address, admit, &stop).await.unwrap();
         println!("{address}");
         std::future::pending::<()>().await;
     });

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::domain::{Principal, Timestamp};
 use crate::rtc::{
     Introductions, RelayAccounts, RelayCredentials, RelayLimits, RelayServer, RelayUnavailable,
-    RelayWay, SecureWay, Writing,
+    RelayWay, SecureWay, StreamAdmission, Writing,
 };
 use crate::settings::{IceServer, RelayMode, Settings, TurnSettings};
 use crate::store::Store;
@@ -21,6 +21,8 @@ use crate::transport::listener::Diversion;
 
 /// Addresses one allocation may talk to.
 const PEERS: usize = 64;
+/// Streams of the relay over all listeners.
+pub(super) const STREAMS: usize = 4096;
 /// How often a free port is looked for that both UDP and TCP have.
 const TRIES: usize = 20;
 
@@ -149,7 +151,7 @@ impl App {
         for _ in 0..tries {
             let attempt = self.stop.child_token();
             let local = relay.listen_udp(address, &attempt).map_err(failed)?;
-            match relay.listen_tcp(local, &attempt).await {
+            match relay.listen_tcp(local, self.streams_admission(), &attempt).await {
                 Ok(_) => {
                     self.relay_port.store(local.port(), Ordering::Relaxed);
                     return Ok(Some(local));
@@ -161,19 +163,31 @@ impl App {
         Err(failed(last))
     }
 
+    /// Who may come to the relay by streams: they count with all other connections, and one
+    /// address has at most half of the relay's own.
+    fn streams_admission(&self) -> StreamAdmission {
+        let (all, own) = (self.admission.clone(), self.relay_streams.clone());
+        Arc::new(move |address| {
+            let places = (all.admit(Some(address)).ok()?, own.admit(Some(address)).ok()?);
+            Some(Box::new(places))
+        })
+    }
+
     /// Takes clients of the relay that come in on the main port.
     pub(super) fn diversion(&self, http: &TcpListener) -> Option<Diversion> {
         let relay = self.relay.as_ref().filter(|_| self.settings.turn.over_http_port)?;
         let streams = relay.streams(http.local_addr().ok()?);
-        let stop = self.stop.clone();
+        let (stop, own) = (self.stop.clone(), self.relay_streams.clone());
         Some(Diversion {
             // STUN's types begin so; HTTP begins with a capital letter.
             fits: |first| first <= 3,
             take: Arc::new(move |stream, peer| {
+                let Ok(place) = own.admit(Some(peer.ip())) else { return };
                 let (streams, stop) = (streams.clone(), stop.clone());
                 let writing = if stream.is_secure() { Writing::Apart } else { Writing::Together };
                 tokio::spawn(async move {
                     stop.run_until_cancelled(streams.converse(stream, peer, writing)).await;
+                    drop(place);
                 });
             }),
         })

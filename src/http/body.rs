@@ -3,13 +3,11 @@
 //! The body is read whatever its `Content-Type`. Ids may be numeric strings, everything else
 //! is strict; an optional key that is `null` counts as absent.
 
-use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::error::Failure;
-use crate::domain::{Refusal, RefusalKind};
+use crate::domain::Refusal;
 
 /// The keys of a request.
 #[derive(Clone, Debug, Default)]
@@ -96,19 +94,9 @@ impl From<Map<String, Value>> for Keys {
 }
 
 impl Keys {
-    /// Reads a body of at most `limit` bytes.
-    pub async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, Failure> {
-        let announced =
-            headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length: u64| length > limit as u64) {
-            return Err(too_large(limit));
-        }
-        let bytes = match Limited::new(body, limit).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(too_large(limit)),
-            Err(_) => return Err(Refusal::malformed("the body did not arrive whole").into()),
-        };
-        match serde_json::from_slice(&bytes) {
+    /// Reads the bytes of a body.
+    pub fn read(bytes: &[u8]) -> Result<Self, Failure> {
+        match serde_json::from_slice(bytes) {
             Ok(Value::Object(keys)) => Ok(Self(keys)),
             Ok(Value::Null) => Err(Failure::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -213,11 +201,6 @@ fn mistyped(name: &str, shape: Shape) -> Refusal {
     Refusal::malformed(format!("{name} must be {}", shape.as_str()))
 }
 
-fn too_large(limit: usize) -> Failure {
-    let text = format!("the body may have at most {limit} bytes (limits.body_bytes)");
-    Refusal::new(RefusalKind::TooLarge, text).into()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -229,8 +212,8 @@ mod tests {
         Keys(value.as_object().cloned().unwrap_or_default())
     }
 
-    #[tokio::test]
-    async fn bodies_are_read_by_the_page_s_rules() {
+    #[test]
+    fn bodies_are_read_by_the_page_s_rules() {
         let table = [
             (r#"{"a":1}"#, Ok(())),
             ("", Err(406)),
@@ -239,19 +222,11 @@ mod tests {
             ("null", Err(405)),
             ("[1]", Err(400)),
             ("5", Err(400)),
-            (r#"{"a":"0123456789012345678901234567890"}"#, Err(413)),
         ];
         for (body, verdict) in table {
-            let read = Keys::read(&HeaderMap::new(), Body::from(body), 32).await;
+            let read = Keys::read(body.as_bytes());
             assert_eq!(read.map(drop).map_err(|e| e.status().as_u16()), verdict, "{body}");
         }
-    }
-
-    #[tokio::test]
-    async fn an_announced_giant_is_refused_before_it_comes() {
-        let headers = HeaderMap::from_iter([(header::CONTENT_LENGTH, 33.into())]);
-        let read = Keys::read(&headers, Body::from("{}"), 32).await;
-        assert_eq!(read.unwrap_err().status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[test]
@@ -299,16 +274,10 @@ mod tests {
             text in ".{0,40}",
             number: f64,
         ) {
-            let headers = HeaderMap::new();
-            let read = |body: Vec<u8>| {
-                let keys = Keys::read(&headers, Body::from(body), 1 << 20);
-                // Nothing is awaited: the body is there.
-                futures_util::FutureExt::now_or_never(keys).expect("the body is there")
-            };
-            let _ = read(bytes);
+            let _ = Keys::read(&bytes);
             let value = json!({ "id": text, "name": number, "list": [text] });
             for body in [text.clone().into_bytes(), value.to_string().into_bytes()] {
-                let Ok(keys) = read(body) else { continue };
+                let Ok(keys) = Keys::read(&body) else { continue };
                 let _ = keys.check(&[number_key("id"), text_key("name"), list_key("list")]);
                 let _ = (keys.text("id"), keys.number("id", CircleId::new), keys.list("id"));
             }

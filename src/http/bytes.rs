@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 
 use crate::domain::Media;
+use crate::service::stored_name;
 
 /// How many bytes are read at once.
 const PIECE: usize = 48 * 1024;
@@ -107,7 +108,7 @@ fn matches(known: &HeaderValue, tag: &HeaderValue) -> bool {
 /// By which name a file is offered for saving.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// The one that was made safe.
+    /// The one that it was stored under, or the announced one if that was made of it.
     Safe,
     /// The one that was announced, where browsers understand it.
     Announced,
@@ -122,16 +123,16 @@ pub(super) fn describe(media: &Media, naming: Naming, cache: &'static str) -> He
         media.filename.as_deref().unwrap_or("file"),
         media.extension.as_deref().unwrap_or_default()
     );
-    let plain: String = name
-        .chars()
-        .map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' { c } else { '_' })
-        .collect();
     let announced = media.identifier.rsplit(['/', '\\']).next().unwrap_or_default();
     let announced: String = announced.chars().filter(|c| !c.is_control()).collect();
     let shown = match naming {
         Naming::Announced if !announced.is_empty() => announced,
+        // The one that was made safe of it says less.
+        Naming::Safe if stored_name(&announced) == name => announced,
         Naming::Announced | Naming::Safe => name,
     };
+    let keeps = |c: char| (c.is_ascii_graphic() || c == ' ') && c != '"' && c != '\\';
+    let plain: String = shown.chars().map(|c| if keeps(c) { c } else { '_' }).collect();
     let encoded = utf8_percent_encode(&shown, NON_ALPHANUMERIC);
     let disposition = if inline { "inline" } else { "attachment" };
     let disposition = format!("{disposition}; filename=\"{plain}\"; filename*=UTF-8''{encoded}");
@@ -198,6 +199,35 @@ mod tests {
             let found = headers[header::CONTENT_DISPOSITION].to_str().unwrap();
             assert!(found.starts_with(disposition), "{mime}: {found}");
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        }
+    }
+
+    #[test]
+    fn names_keep_what_a_header_can_carry() {
+        let table = [
+            ("cat #1.png", "cat__1", ".png", "cat #1.png"),
+            (
+                "it's 100% (new) & ~ok;.png",
+                "it_s_100__(new)____ok_",
+                ".png",
+                "it's 100% (new) & ~ok;.png",
+            ),
+            ("a\"b.png", "a_b", ".png", "a_b.png"),
+            ("K\u{e4}tzchen.png", "K_tzchen", ".png", "K_tzchen.png"),
+            ("dir/cat #1.png", "cat__1", ".png", "cat #1.png"),
+            ("announced.png", "uploaded", ".png", "uploaded.png"),
+        ];
+        for (announced, filename, extension, shown) in table {
+            let media = Media {
+                identifier: announced.to_owned(),
+                filename: Some(filename.to_owned()),
+                extension: Some(extension.to_owned()),
+                ..picture()
+            };
+            let headers = describe(&media, Naming::Safe, "no-cache");
+            let found = headers[header::CONTENT_DISPOSITION].to_str().unwrap();
+            let plain = found.split("; filename*").next().unwrap();
+            assert!(plain.ends_with(&format!("; filename=\"{shown}\"")), "{announced}: {found}");
         }
     }
 

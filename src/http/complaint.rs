@@ -6,10 +6,10 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::{Map, Value, json};
 
 use super::Web;
+use super::collect::{Collecting, NotWhole, STRANGER};
 use crate::domain::{Credentials, Refusal, RefusalKind};
 use crate::service::Caller;
 use crate::telemetry;
@@ -126,20 +126,22 @@ pub(super) async fn caller_by(
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
-    /// Reads a body of at most `limit` bytes.
+    /// Reads the body of somebody who has said who it is, of at most `limit` bytes.
     pub(super) async fn read(body: Body, limit: usize) -> Result<Self, Complaint> {
-        let bytes = match Limited::new(body, limit).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let text = format!("the body may have at most {limit} bytes (limits.body_bytes)");
-                return Err(Refusal::new(RefusalKind::TooLarge, text).into());
-            }
-            Err(_) => return Err(Complaint::invalid("the body did not arrive whole")),
-        };
+        let reading = Collecting::begin(&HeaderMap::new(), body, limit).map_err(Refusal::from)?;
+        let bytes = reading.whole().await.map_err(|why| match why {
+            NotWhole::TooLarge(_) => Complaint::from(Refusal::from(why)),
+            NotWhole::Broken => Complaint::invalid("the body did not arrive whole"),
+        })?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(keys)) => Ok(Self(keys)),
             Ok(_) | Err(_) => Err(Complaint::invalid("the body must be a JSON object")),
         }
+    }
+
+    /// Reads the body of somebody unknown.
+    pub(super) async fn of_stranger(body: Body, limit: usize) -> Result<Self, Complaint> {
+        Self::read(body, limit.min(STRANGER)).await
     }
 
     /// Whatever stands under a key, `null` included.

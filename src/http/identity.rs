@@ -3,7 +3,11 @@
 //! A request that leans on a cookie must come from a page of ours: cookies travel with
 //! requests that a foreign page has made up.
 
+use std::fmt;
 use std::net::IpAddr;
+
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
@@ -68,6 +72,59 @@ pub async fn body_caller(
         None => in_header(headers).or_else(|| in_cookie(web, headers)),
     };
     identify(web, who, offer, address).await.map(Some)
+}
+
+/// Whether somebody has said who it is by what has come of a body, or beside it.
+pub(super) async fn known_so_far(
+    web: &Web,
+    who: Who,
+    body: &[u8],
+    headers: &HeaderMap,
+    address: IpAddr,
+) -> bool {
+    if who == Who::Anybody {
+        return false;
+    }
+    let beside = || in_header(headers).or_else(|| in_cookie(web, headers));
+    identify(web, who, in_part(body).or_else(beside), address).await.is_ok()
+}
+
+/// The token in a body of which not all has come.
+fn in_part(body: &[u8]) -> Option<Offer> {
+    struct Tokens<'a>(&'a mut Option<Offer>);
+
+    impl<'de> Visitor<'de> for Tokens<'_> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut keys: A) -> Result<(), A::Error> {
+            while let Some(key) = keys.next_key::<String>()? {
+                let device = match key.as_str() {
+                    "token" => false,
+                    "device_token" => true,
+                    _ => {
+                        keys.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                };
+                if let Some(token) = keys.next_value::<Option<String>>()?
+                    && (device || self.0.is_none())
+                {
+                    *self.0 = Some(Offer { token, device: Some(device) });
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let mut found = None;
+    // It breaks off in the middle, of course; what counts is what was found before.
+    let _ = serde_json::Deserializer::from_slice(body).deserialize_map(Tokens(&mut found));
+    found
 }
 
 /// Who asks with the `Authorization` header alone.
@@ -166,6 +223,28 @@ mod tests {
     fn headers(name: header::HeaderName, value: &[u8]) -> HeaderMap {
         let value = axum::http::HeaderValue::from_bytes(value).ok();
         value.map(|value| (name, value)).into_iter().collect()
+    }
+
+    #[test]
+    fn a_token_is_found_in_a_part_of_a_body() {
+        let table = [
+            (r#"{"token":"abc","text":"xx"#, Some(("abc", false))),
+            (
+                "\u{feff} {\"a\":[{\"token\":\"no\"}], \"device_token\":\"abc\", \"x",
+                Some(("abc", true)),
+            ),
+            (r#"{"token":"abc","device_token":"def","text":""#, Some(("def", true))),
+            (r#"{"token":null,"device_token":"def","text":""#, Some(("def", true))),
+            (r#"{"token":"abc"#, None),
+            (r#"{"text":"xx"#, None),
+            (r#"["token","abc""#, None),
+            ("", None),
+        ];
+        for (body, token) in table {
+            let found = in_part(body.as_bytes());
+            let found = found.as_ref().map(|o| (o.token.as_str(), o.device == Some(true)));
+            assert_eq!(found, token, "{body}");
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request};
-use axum::http::{Extensions, HeaderName, Method, Uri, header, uri::PathAndQuery};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::http::{Extensions, HeaderMap, HeaderName, Method, Uri, header, uri::PathAndQuery};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use tower::ServiceBuilder;
@@ -17,10 +17,10 @@ use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
-use tower_http::timeout::RequestBodyTimeoutLayer;
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
+use super::collect::STRANGER;
 use super::error::Failure;
 use super::forwarded::{self, BySecureScheme};
 use crate::domain::{Refusal, RefusalKind};
@@ -29,9 +29,6 @@ use crate::telemetry::shown_path;
 
 /// The header that names a request in the answer and in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Seconds without a byte after which a body is given up.
-const BODY_SILENCE: Duration = Duration::from_secs(30);
 
 /// What every request meets, whatever serves it.
 pub fn around(inner: Router, settings: &HttpSettings) -> Router {
@@ -58,13 +55,14 @@ pub fn around(inner: Router, settings: &HttpSettings) -> Router {
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
                 .on_failure(DefaultOnFailure::new().level(Level::DEBUG)),
         )
+        .layer(DefaultBodyLimit::max(STRANGER))
         .layer(CatchPanicLayer::custom(panicked));
     Router::new().fallback_service(tidy).layer(layers)
 }
 
-/// What the routes of token APIs meet: any page may call them, and silence is not waited for.
+/// What the routes of token APIs meet: any page may call them.
 pub fn api(router: Router, settings: &HttpSettings) -> Router {
-    router.layer(RequestBodyTimeoutLayer::new(BODY_SILENCE)).layer(cors(settings))
+    router.layer(cors(settings))
 }
 
 /// Whether a client reached us by TLS of a proxy, as far as can be told.
@@ -75,6 +73,11 @@ pub fn is_secure(extensions: &Extensions) -> bool {
 /// Where a request comes from, as far as can be told.
 pub fn client_address(extensions: &Extensions) -> IpAddr {
     extensions.get().copied().unwrap_or_else(|| peer(extensions))
+}
+
+/// The same for whoever has no more than the head of a request, and the other end.
+pub fn client(settings: &HttpSettings, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+    forwarded::client(&settings.trusted_proxies, headers, peer.to_canonical())
 }
 
 /// The other end of the connection; without one it is this machine itself.

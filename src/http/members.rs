@@ -46,7 +46,7 @@ pub(super) async fn wrong_verb() -> Complaint {
 
 async fn register(State(web): State<Web>, request: Request) -> Result<Response, Complaint> {
     let address = client_address(request.extensions());
-    let fields = Fields::read(request.into_body(), web.body_bytes()).await?;
+    let fields = Fields::of_stranger(request.into_body(), web.body_bytes()).await?;
     let (email, password) = (fields.text("email")?, fields.text("password")?);
     let repeated = fields.text("repeat_password")?;
     let first_name = fields.short("first_name", NAME)?;
@@ -93,7 +93,7 @@ async fn register(State(web): State<Web>, request: Request) -> Result<Response, 
 
 async fn log_in(State(web): State<Web>, request: Request) -> Result<Json<Value>, Complaint> {
     let address = client_address(request.extensions());
-    let fields = Fields::read(request.into_body(), web.body_bytes()).await?;
+    let fields = Fields::of_stranger(request.into_body(), web.body_bytes()).await?;
     let (email, password) = (fields.text("email")?, fields.text("password")?);
     let token = web.services().log_in(&email, password, address).await;
     let token = token.map_err(|refusal| match refusal.kind() {

@@ -4,6 +4,7 @@
 
 pub mod body;
 mod bytes;
+mod collect;
 mod complaint;
 pub mod docs;
 mod doctor;
@@ -15,6 +16,7 @@ pub mod layers;
 mod members;
 pub mod multichat;
 pub mod neo;
+mod parts;
 pub mod private_chat;
 mod storage;
 pub mod web;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::Router;
 use axum::extract::multipart::Field;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch};
@@ -14,12 +14,11 @@ use super::bytes::{Naming, describe, no_such_range, serve};
 use super::complaint::{Complaint, Fields, caller_by};
 use super::layers::client_address;
 use super::members::{asking, both, superuser, wrong_verb};
+use super::parts::{Fed, Parts, file_name};
 use super::{Named, Web, named};
 use crate::domain::{FileId, Refusal, RefusalKind, SmileId};
 use crate::service::{Caller, NoSmile, Opened, Picture, PricedSmile};
 
-/// How many bytes the other parts and the boundaries of a body may take.
-const ENVELOPE: usize = 64 * 1024;
 /// Characters of a name of a file, hyphens included; in other forms it is malformed.
 const UUID: usize = 36;
 /// Bytes of a price.
@@ -90,13 +89,9 @@ async fn add(State(web): State<Web>, request: Request) -> Result<Response, Compl
     let (parts, body) = request.into_parts();
     let caller = superuser(&web, &parts).await?;
     let picture = web.services().begin_smile(&caller).await?;
-    let mut request = Request::from_parts(parts, body);
-    // The picture counts for itself; the extractor would stop at two mebibytes.
-    DefaultBodyLimit::disable().apply(&mut request);
-    let multipart = Multipart::from_request(request, &web)
-        .await
-        .map_err(|_| Complaint::invalid("the body must be multipart/form-data"))?;
-    let form = take(multipart, picture).await?;
+    let parts = Parts::of(Request::from_parts(parts, body)).await;
+    let parts = parts.ok_or_else(|| Complaint::invalid("the body must be multipart/form-data"))?;
+    let form = take(parts, picture).await?;
     let smile = finish(web, caller, form).await?;
     Ok((StatusCode::CREATED, Json(shown(&smile))).into_response())
 }
@@ -108,14 +103,14 @@ struct Form {
     price: Option<u32>,
 }
 
-async fn take(mut multipart: Multipart, mut picture: Picture) -> Result<Form, Complaint> {
-    let (mut found, mut name, mut price, mut passed) = (false, None, None, 0);
-    while let Some(mut field) = multipart.next_field().await.map_err(|_| broken())? {
+async fn take(mut parts: Parts, mut picture: Picture) -> Result<Form, Complaint> {
+    let (mut found, mut name, mut price) = (false, None, None);
+    while let Some((mut field, fed)) = parts.next().await.map_err(broken)? {
         match field.name() {
             Some("file") if !found => {
                 found = true;
-                name = field.file_name().map(ToOwned::to_owned);
-                while let Some(piece) = field.chunk().await.map_err(|_| broken())? {
+                name = file_name(&field);
+                while let Some(piece) = fed.piece(&mut field).await.map_err(broken)? {
                     picture.write(&piece).await.map_err(|refusal| {
                         let text = refusal.to_string();
                         if refusal.kind() == RefusalKind::TooLarge {
@@ -126,8 +121,8 @@ async fn take(mut multipart: Multipart, mut picture: Picture) -> Result<Form, Co
                     })?;
                 }
             }
-            Some("price") => price = Some(read_price(field).await?),
-            _ => pass(field, &mut passed).await?,
+            Some("price") => price = Some(read_price(field, &fed).await?),
+            _ => while fed.other(&mut field).await.map_err(broken)?.is_some() {},
         }
     }
     if !found {
@@ -136,9 +131,9 @@ async fn take(mut multipart: Multipart, mut picture: Picture) -> Result<Form, Co
     Ok(Form { picture, name, price })
 }
 
-async fn read_price(mut field: Field<'_>) -> Result<u32, Complaint> {
+async fn read_price(mut field: Field<'_>, fed: &Fed) -> Result<u32, Complaint> {
     let mut text = Vec::new();
-    while let Some(piece) = field.chunk().await.map_err(|_| broken())? {
+    while let Some(piece) = fed.other(&mut field).await.map_err(broken)? {
         text.extend_from_slice(&piece);
         if text.len() > PRICE {
             return Err(bad_price());
@@ -146,18 +141,6 @@ async fn read_price(mut field: Field<'_>) -> Result<u32, Complaint> {
     }
     let text = std::str::from_utf8(&text).unwrap_or_default();
     text.trim().parse().map_err(|_| bad_price())
-}
-
-/// Passes over a part; a body of nothing but such parts does not go on for ever.
-async fn pass(mut field: Field<'_>, passed: &mut usize) -> Result<(), Complaint> {
-    while let Some(piece) = field.chunk().await.map_err(|_| broken())? {
-        *passed += piece.len();
-        if *passed > ENVELOPE {
-            let text = "the other parts of the body are too large";
-            return Err(Refusal::new(RefusalKind::TooLarge, text).into());
-        }
-    }
-    Ok(())
 }
 
 /// In a task of its own: a client that hangs up now does not stop half of it.
@@ -217,6 +200,9 @@ fn bad_price() -> Complaint {
     Complaint::invalid("price must be a whole number, 0 or more")
 }
 
-fn broken() -> Complaint {
-    Complaint::invalid("the multipart body is broken or did not arrive whole")
+fn broken(refusal: Refusal) -> Complaint {
+    if refusal.kind() == RefusalKind::TooLarge {
+        return refusal.into();
+    }
+    Complaint::invalid(refusal.to_string())
 }

@@ -32,7 +32,7 @@ pub use credentials::RelayCredentials;
 pub use introductions::{Introductions, SecureWay};
 pub use limits::{RelayAccounts, RelayLimits, RelayUnavailable, RelayWay};
 pub use probe::{ProbeError, ProbeWay, find_reflexive, find_relay, try_relay};
-pub use server::RelayServer;
+pub use server::{RelayServer, StreamAdmission};
 pub use streams::RelayStreams;
 pub use tcp::Writing;
 

@@ -23,12 +23,16 @@ use super::seat::{Seat, Seats};
 use super::sockets::{Live, SocketRelays};
 use super::streams::RelayStreams;
 use super::tcp::{TcpLine, Writing};
-use super::traffic::Allowance;
+use super::traffic::{self, Allowance};
 use super::udp::UdpLine;
 use super::upkeep::{Closed, audit, strike_ended};
 
 /// Streams of one listener.
 const STREAMS: usize = 4096;
+
+/// Says whether a stream of an address may come in, which it is as long as what is given is kept.
+pub type StreamAdmission =
+    Arc<dyn Fn(IpAddr) -> Option<Box<dyn std::any::Any + Send>> + Send + Sync>;
 
 /// The STUN and TURN server. Cheap to clone.
 #[derive(Clone)]
@@ -136,10 +140,11 @@ impl RelayServer {
         });
     }
 
-    /// Listens for streams, and serves until `stop`.
+    /// Listens for streams, and serves until `stop`. Those that are not admitted are closed.
     pub async fn listen_tcp(
         &self,
         address: SocketAddr,
+        admit: StreamAdmission,
         stop: &CancellationToken,
     ) -> std::io::Result<SocketAddr> {
         let first = TcpListener::bind(address).await?;
@@ -150,11 +155,15 @@ impl RelayServer {
         }
         for listener in listeners {
             let streams = self.streams(listener.local_addr()?);
-            let stop = stop.clone();
+            let (stop, admit) = (stop.clone(), Arc::clone(&admit));
             tokio::spawn(async move {
                 while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
                     match accepted {
                         Ok((stream, peer)) => {
+                            let Some(admitted) = admit(peer.ip()) else {
+                                traffic::drop("connections");
+                                continue;
+                            };
                             let _ = stream.set_nodelay(true);
                             let (streams, stop) = (streams.clone(), stop.clone());
                             tokio::spawn(async move {
@@ -164,6 +173,7 @@ impl RelayServer {
                                     Writing::Together,
                                 ))
                                 .await;
+                                drop(admitted);
                             });
                         }
                         // Out of file descriptors, most likely.

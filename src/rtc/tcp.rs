@@ -10,14 +10,14 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, WriteHalf};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use webrtc_util::{Conn, Error};
 
 use super::{traffic, unsupported};
 
-/// How long a client may take to its first byte.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
-/// How long a client may be silent afterwards.
+/// How long a client may take to its first whole frame, and to the rest of one that it has begun.
+const FRAME: Duration = Duration::from_secs(10);
+/// How long a client may be silent between two frames.
 const SILENCE: Duration = Duration::from_mins(15);
 /// How long a client may take nothing of what it is sent.
 const STUCK: Duration = Duration::from_secs(30);
@@ -65,15 +65,22 @@ impl TcpLine {
         let (mut reading, outgoing) = tokio::io::split(stream);
         let writer = tokio::spawn(write(outgoing, queue, writing));
         let mut bytes = BytesMut::with_capacity(4096);
-        let mut patience = FIRST_BYTE;
+        let mut until = Instant::now() + FRAME;
         'open: loop {
-            match timeout(patience, reading.read_buf(&mut bytes)).await {
-                Ok(Ok(1..)) => patience = SILENCE,
+            let was_empty = bytes.is_empty();
+            match timeout_at(until, reading.read_buf(&mut bytes)).await {
+                // Bytes that make no frame are no sign of life.
+                Ok(Ok(1..)) if was_empty => until = until.min(Instant::now() + FRAME),
+                Ok(Ok(1..)) => {}
                 _ => break,
             }
             loop {
                 match next_frame(&mut bytes) {
-                    Ok(Some(frame)) => take(frame).await,
+                    Ok(Some(frame)) => {
+                        take(frame).await;
+                        let patience = if bytes.is_empty() { SILENCE } else { FRAME };
+                        until = Instant::now() + patience;
+                    }
                     Ok(None) => break,
                     Err(Nonsense) => break 'open traffic::drop("noise"),
                 }

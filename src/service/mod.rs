@@ -56,7 +56,7 @@ pub use circles::CircleContent;
 pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
 pub use dialogs::DialogPage;
-pub use naming::guess;
+pub use naming::{guess, stored_name};
 pub use presence::{Binding, Hearing, PresenceTeller};
 pub use storage::{NoSmile, Picture};
 pub use typing::Typing;

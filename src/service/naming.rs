@@ -24,6 +24,12 @@ pub(super) fn safe_name(raw: &str) -> (String, String) {
     (name, extension.to_owned())
 }
 
+/// The name under which a file of this name is stored.
+pub fn stored_name(raw: &str) -> String {
+    let (name, extension) = safe_name(raw);
+    format!("{name}{extension}")
+}
+
 /// The type of a file by its first bytes; for text the extension may say more.
 pub(super) fn sniff(head: &[u8], extension: &str) -> String {
     if let Some(known) = infer::get(head) {

@@ -26,6 +26,8 @@ pub struct LimitSettings {
     pub frames_burst: u32,
     /// Live connections of all, over all dialects.
     pub connections: NonZeroUsize,
+    /// Those of one address, an IPv4 address or an IPv6 /64; 0 = half of `connections`.
+    pub connections_per_address: usize,
     /// Live connections of one user, over all dialects.
     pub sockets_per_user: NonZeroUsize,
     /// Failed logins and registrations a minute from one address.
@@ -49,6 +51,14 @@ pub struct LimitSettings {
 }
 
 impl LimitSettings {
+    /// Live connections of one address.
+    pub const fn per_address(&self) -> usize {
+        match self.connections_per_address {
+            0 => self.connections.get().div_ceil(2),
+            own => own,
+        }
+    }
+
     /// Frames a raw WebSocket may send at once.
     pub const fn burst(&self) -> NonZeroU32 {
         match NonZeroU32::new(self.frames_burst) {
@@ -69,6 +79,7 @@ impl Default for LimitSettings {
             frames_per_second: const { NonZeroU32::new(20).unwrap() },
             frames_burst: 0,
             connections: const { NonZeroUsize::new(50_000).unwrap() },
+            connections_per_address: 0,
             sockets_per_user: const { NonZeroUsize::new(20).unwrap() },
             auth_per_minute: const { NonZeroU32::new(120).unwrap() },
             group_members: const { NonZeroUsize::new(500).unwrap() },

@@ -3,7 +3,15 @@
 //! Each request carries a [`Peer`] as its `ConnectInfo`: the address, and the handle by which
 //! the connection can be ended; and the bare address as another, for those who need no more.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -11,8 +19,12 @@ use axum::{
     extract::ConnectInfo,
     response::{IntoResponse, Response},
 };
-use http::{Request, StatusCode, header};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -20,6 +32,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use super::{
+    admission::{Claim, Crowded},
+    arriving::Arriving,
+    seat::{Door, Seat},
     shield::shield,
     stream::Stream,
     tls::Tls,
@@ -48,10 +63,8 @@ pub struct ListenerSettings {
     pub user_timeout: Duration,
     /// How long a peer may take to send the head of its next request.
     pub head_timeout: Duration,
-    /// How many connections may be open; further ones are answered 503.
-    pub max_connections: usize,
-    /// What is open: listeners with clones of the same settings count together.
-    pub open: TaskTracker,
+    /// How many connections may be open; listeners with clones of the same door count together.
+    pub door: Door,
     /// Who takes what is not HTTP.
     pub diversion: Option<Diversion>,
     /// The certificate that is shown; with it HTTP comes by TLS alone.
@@ -63,8 +76,7 @@ impl Default for ListenerSettings {
         Self {
             user_timeout: Duration::from_mins(1),
             head_timeout: Duration::from_mins(1),
-            max_connections: 100_000,
-            open: TaskTracker::new(),
+            door: Door::default(),
             diversion: None,
             tls: None,
         }
@@ -80,7 +92,14 @@ pub struct Peer {
     pub called: SocketAddr,
     /// The stream below.
     pub wire: Arc<Wire>,
+    /// By what right the connection is open.
+    pub seat: Arc<Seat>,
 }
+
+/// The largest head of a request, in bytes.
+const HEAD: usize = 64 << 10;
+/// How long a connection without a place may take to say what it wants.
+const NO_PLACE: Duration = Duration::from_secs(10);
 
 /// Serves `router` on `listener` until `shutdown`, and returns when the last request has been
 /// answered. Upgraded connections go on; whoever took them ends them.
@@ -155,31 +174,33 @@ impl Server {
 async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
     // It has none any more if it has gone.
     let Ok(called) = stream.local_addr() else { return };
-    // Counts the streams that exist, upgraded ones too.
-    let open = &server.settings.open;
-    let is_full = open.len() >= server.settings.max_connections;
-    let token = open.token();
-    let begun = timeout(server.settings.head_timeout, server.begin(stream));
-    let Some(Ok(Ok(Some(begun)))) = server.shutdown.run_until_cancelled(begun).await else {
+    let seat = Seat::new(&server.settings.door, address.ip());
+    let mut patience = server.settings.head_timeout;
+    if !seat.has_place() {
+        patience = patience.min(NO_PLACE);
+    }
+    let told_to_go = seat.told_to_go().unwrap_or_default();
+    let beginning = told_to_go.run_until_cancelled(timeout(patience, server.begin(stream)));
+    let begun = server.shutdown.run_until_cancelled(beginning).await.flatten();
+    let Some(Ok(Ok(Some(begun)))) = begun else {
         // It said nothing, or nonsense, or has gone.
         return;
     };
     let by_tls = matches!(&begun, Beginning::Http(Stream::Secure(_)));
-    let io = |stream| Io::new(stream, server.settings.user_timeout).counted(token);
+    let io = |stream| Io::new(stream, server.settings.user_timeout).seated(seat.clone());
     let (io, service) = match begun {
-        Beginning::Http(stream) | Beginning::Unprotected(stream) if is_full => {
-            (io(stream), Answering::NoRoom)
-        }
         Beginning::Http(stream) => (io(stream), Answering::By(server.router.clone())),
         Beginning::Unprotected(stream) => (io(stream), Answering::OnlySecurely),
         Beginning::Diverted(stream) => {
-            if let Some(diversion) = server.settings.diversion.as_ref().filter(|_| !is_full) {
+            if let Some(diversion) = server.settings.diversion.as_ref().filter(|_| seat.has_place())
+            {
                 (diversion.take)(io(stream), address);
             }
             return;
         }
     };
-    let peer = Peer { address, called, wire: io.wire() };
+    let peer = Peer { address, called, wire: io.wire(), seat };
+    let (wire, seat) = (peer.wire.clone(), peer.seat.clone());
     let service = service_fn(move |request| {
         let answering = answer(service.clone(), peer.clone(), request);
         async move {
@@ -190,10 +211,18 @@ async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
     });
     let conversation = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(server.settings.head_timeout)
+        .header_read_timeout(patience)
+        .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     tokio::pin!(conversation);
+    let making_room = async {
+        told_to_go.cancelled().await;
+        if !seat.may_stay() {
+            wire.cut();
+        }
+        std::future::pending::<()>().await;
+    };
     // Errors here are those of one peer that broke off or spoke nonsense.
     tokio::select! {
         _ = &mut conversation => {}
@@ -201,6 +230,7 @@ async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
             conversation.as_mut().graceful_shutdown();
             let _ = conversation.await;
         }
+        () = making_room => {}
     }
 }
 
@@ -208,32 +238,83 @@ async fn converse(server: Arc<Server>, stream: TcpStream, address: SocketAddr) {
 #[derive(Clone)]
 enum Answering {
     By(Router),
-    /// There are too many connections.
-    NoRoom,
     /// They must come by TLS.
     OnlySecurely,
 }
 
+/// Answers one request. Who is answered before all of it was read is to get the whole answer:
+/// the connection then ends, but not before the rest has been read.
 async fn answer(
     service: Answering,
     peer: Peer,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    let close = (header::CONNECTION, "close");
-    let router = match service {
-        Answering::By(router) => router,
-        Answering::NoRoom => {
-            let headers = [close, (header::RETRY_AFTER, "5")];
-            return Ok((StatusCode::SERVICE_UNAVAILABLE, headers).into_response());
-        }
-        Answering::OnlySecurely => {
+    let (wire, seat) = (peer.wire.clone(), peer.seat.clone());
+    let (head, body) = request.into_parts();
+    let (body, is_read) = Arriving::new(body);
+    let mut response = match (seat.take(&head.uri, &head.headers), service) {
+        (Err(crowded), _) => refuse(crowded),
+        (_, Answering::OnlySecurely) => {
             let text = "This port speaks HTTPS; the address must begin with https:// or wss://.\n";
-            return Ok((StatusCode::BAD_REQUEST, [close], text).into_response());
+            (StatusCode::BAD_REQUEST, [(header::CONNECTION, "close")], text).into_response()
+        }
+        (Ok(()), Answering::By(router)) => {
+            let mut request = Request::from_parts(head, Body::new(body));
+            request.extensions_mut().insert(ConnectInfo(peer.address));
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.oneshot(request).await?
         }
     };
-    request.extensions_mut().insert(ConnectInfo(peer.address));
-    request.extensions_mut().insert(ConnectInfo(peer));
-    router.oneshot(request.map(Body::new)).await
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(response);
+    }
+    let is_early = !is_read.load(Ordering::Relaxed);
+    if is_early {
+        wire.linger();
+    }
+    if is_early || !seat.may_stay() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    Ok(match seat.take_claim() {
+        Some(claim) => response.map(|body| Body::new(Claiming { body, _claim: claim })),
+        None => response,
+    })
+}
+
+fn refuse(crowded: Crowded) -> Response {
+    let status = match crowded {
+        Crowded::Everywhere => StatusCode::SERVICE_UNAVAILABLE,
+        Crowded::Here => StatusCode::TOO_MANY_REQUESTS,
+    };
+    let headers = [(header::CONNECTION, "close"), (header::RETRY_AFTER, "5")];
+    (status, headers, format!("{crowded}\n")).into_response()
+}
+
+/// The body of an answer, which counts for a proxy's client until it has left.
+struct Claiming {
+    body: Body,
+    _claim: Claim,
+}
+
+impl http_body::Body for Claiming {
+    type Data = axum::body::Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Whether accepting failed for a reason that says nothing about the next connection.
@@ -248,12 +329,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::transport::admission::Admission;
 
     async fn start(max_connections: usize) -> (SocketAddr, CancellationToken, impl Future) {
         async fn address(ConnectInfo(peer): ConnectInfo<Peer>) -> String {
             peer.address.ip().to_string()
         }
-        let settings = ListenerSettings { max_connections, ..ListenerSettings::default() };
+        let door = Door::new(Admission::new(max_connections, max_connections));
+        let settings = ListenerSettings { door, ..ListenerSettings::default() };
         let router = Router::new().route("/", get(address));
         start_with(settings, router).await
     }
@@ -297,7 +380,8 @@ mod tests {
 
     #[tokio::test]
     async fn several_listeners_have_one_bound_together() {
-        let settings = ListenerSettings { max_connections: 1, ..ListenerSettings::default() };
+        let door = Door::new(Admission::new(1, 1));
+        let settings = ListenerSettings { door, ..ListenerSettings::default() };
         let (main, _stop, _serving) = start_with(settings.clone(), Router::new()).await;
         let (other, _stop, _serving) = start_with(settings, Router::new()).await;
         let mut first = TcpStream::connect(main).await.unwrap();

@@ -3,8 +3,11 @@
 //! Sending never waits: a sink that is full says so, and its connection is ended, for a
 //! reader that is too slow must not hold up the others. It comes back and catches up.
 
+pub mod admission;
+mod arriving;
 pub mod listener;
 pub mod memory;
+pub mod seat;
 mod shield;
 pub mod socketio;
 pub mod stream;

@@ -8,9 +8,9 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -18,19 +18,32 @@ use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::task::task_tracker::TaskTrackerToken;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::stream::Stream;
+use super::{seat::Seat, stream::Stream};
 
 const OPEN: u8 = 0;
 /// Nothing more is read; what is being written may still leave.
 const FINISHING: u8 = 1;
 const CUT: u8 = 2;
 
+/// How much of what a peer still sends is read when it has been answered, and for how long:
+/// a stream that ends with something unread takes the answer with it.
+const LINGERING: (usize, Duration) = (8 << 20, Duration::from_secs(5));
+
+/// Bytes that are read at once where there is little room.
+const LEAST: usize = 4 << 10;
+
 /// Sees what comes in on a stream, and is dropped with it.
 pub trait Tap: Send {
-    /// These bytes have come in.
-    fn see(&mut self, bytes: &[u8]);
+    /// These bytes have come in; how many of them may be passed on now. The others are seen
+    /// again when there is room.
+    fn see(&mut self, bytes: &[u8]) -> usize;
+
+    /// How many bytes may come in now. Where it is none, reading waits for `Wire::wake_reader`.
+    fn room(&mut self) -> usize {
+        usize::MAX
+    }
 
     /// What the protocol above is to read as the peer's last words when the stream is finished;
     /// `None` while the peer is in the middle of others.
@@ -43,6 +56,8 @@ pub struct Wire {
     reader: AtomicWaker,
     writer: AtomicWaker,
     tap: Mutex<TapSlot>,
+    /// The peer may still be sending what nobody wants when the stream ends.
+    lingers: AtomicBool,
 }
 
 enum TapSlot {
@@ -59,6 +74,7 @@ impl Wire {
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             tap: Mutex::new(TapSlot::Free),
+            lingers: AtomicBool::new(false),
         }
     }
 
@@ -77,12 +93,27 @@ impl Wire {
         self.wake();
     }
 
+    /// Whether it was ended at once.
+    pub fn is_cut(&self) -> bool {
+        self.state() == CUT
+    }
+
+    /// When the stream ends, reads on for a while, so that the peer gets what it was sent.
+    pub fn linger(&self) {
+        self.lingers.store(true, Ordering::SeqCst);
+    }
+
     /// Shows all bytes that come in from now on to `tap`.
     pub fn set_tap(&self, tap: Box<dyn Tap>) {
         let mut slot = self.tap.lock();
         if !matches!(*slot, TapSlot::Gone) {
             *slot = TapSlot::Set(tap);
         }
+    }
+
+    /// Lets the reading side look again whether there is room.
+    pub fn wake_reader(&self) {
+        self.reader.wake();
     }
 
     fn state(&self) -> u8 {
@@ -101,12 +132,23 @@ impl fmt::Debug for Wire {
     }
 }
 
+/// What is still read of an ended stream.
+#[derive(Debug)]
+struct Lingering {
+    left: usize,
+    until: Pin<Box<Sleep>>,
+}
+
 /// The stream itself.
 #[derive(Debug)]
 pub struct Io {
     stream: Stream,
     wire: Arc<Wire>,
-    counted: Option<TaskTrackerToken>,
+    /// Kept as long as the stream.
+    seat: Option<Arc<Seat>>,
+    lingering: Option<Lingering>,
+    /// What has come in and may not be passed on yet.
+    kept_back: Vec<u8>,
     /// The last words have been read.
     is_over: bool,
 }
@@ -122,13 +164,20 @@ impl Io {
         let _ = SockRef::from(stream.tcp()).set_tcp_user_timeout(Some(user_timeout));
         #[cfg(not(target_os = "linux"))]
         let _ = user_timeout;
-        Self { stream, wire: Arc::new(Wire::new()), counted: None, is_over: false }
+        Self {
+            stream,
+            wire: Arc::new(Wire::new()),
+            seat: None,
+            lingering: None,
+            kept_back: Vec::new(),
+            is_over: false,
+        }
     }
 
-    /// Is counted among the open streams as long as it exists.
+    /// Keeps this as long as it exists.
     #[must_use]
-    pub fn counted(mut self, token: TaskTrackerToken) -> Self {
-        self.counted = Some(token);
+    pub(super) fn seated(mut self, seat: Arc<Seat>) -> Self {
+        self.seat = Some(seat);
         self
     }
 
@@ -157,6 +206,58 @@ impl Io {
             }
             _ => Some(Err(io::ErrorKind::ConnectionReset.into())),
         }
+    }
+
+    fn read_within(
+        &mut self,
+        context: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        room: usize,
+    ) -> Poll<io::Result<()>> {
+        if room > 0 && !self.kept_back.is_empty() {
+            let some = self.kept_back.len().min(buf.remaining());
+            buf.put_slice(&self.kept_back[..some]);
+            self.kept_back.drain(..some);
+            return Poll::Ready(Ok(()));
+        }
+        if room >= buf.remaining() {
+            return Pin::new(&mut self.stream).poll_read(context, buf);
+        }
+        if room == 0 {
+            return Poll::Pending;
+        }
+        let mut piece = vec![0; room.min(LEAST)];
+        let mut part = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut part))?;
+        buf.put_slice(part.filled());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads and forgets what the peer still sends, until it has done or sends too much.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(lingering) = &mut self.lingering else { return Poll::Ready(Ok(())) };
+        let mut piece = [0; 8 << 10];
+        while self.wire.state() != CUT {
+            let mut buf = ReadBuf::new(&mut piece);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && lingering.left > 0 => {
+                    lingering.left = lingering.left.saturating_sub(buf.filled().len());
+                    // What has come may be followed by more.
+                    self.wire.lingers.store(true, Ordering::SeqCst);
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending if !self.wire.lingers.load(Ordering::SeqCst) => break,
+                Poll::Pending => {
+                    self.wire.reader.register(context.waker());
+                    return if self.wire.state() == CUT {
+                        Poll::Ready(Ok(()))
+                    } else {
+                        lingering.until.as_mut().poll(context).map(|()| Ok(()))
+                    };
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn is_cut(&self) -> bool {
@@ -198,10 +299,27 @@ impl AsyncRead for Io {
             return Poll::Ready(ended);
         }
         let before = buf.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buf) {
+        let room = match &mut *this.wire.tap.lock() {
+            TapSlot::Set(tap) => tap.room(),
+            TapSlot::Free | TapSlot::Gone => usize::MAX,
+        };
+        match this.read_within(context, buf, room) {
             Poll::Ready(Ok(())) => {
-                if let TapSlot::Set(tap) = &mut *this.wire.tap.lock() {
-                    tap.see(&buf.filled()[before..]);
+                let read = buf.filled().len() - before;
+                let passed = match &mut *this.wire.tap.lock() {
+                    TapSlot::Set(tap) if read > 0 => tap.see(&buf.filled()[before..]),
+                    _ => read,
+                };
+                if passed < read {
+                    let kept_back = buf.filled()[before + passed..].iter().copied();
+                    this.kept_back.splice(0..0, kept_back);
+                    buf.set_filled(before + passed);
+                    if passed == 0 {
+                        // Nothing may be told apart from the end; who is waited for wakes.
+                        this.wire.reader.register(context.waker());
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                 }
                 Poll::Ready(Ok(()))
             }
@@ -249,7 +367,16 @@ impl AsyncWrite for Io {
         if this.is_cut() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.stream).poll_shutdown(context).map(|_| Ok(()))
+        if this.lingering.is_none() {
+            // Where this fails there is nobody to wait for.
+            if ready!(Pin::new(&mut this.stream).poll_shutdown(context)).is_err() {
+                return Poll::Ready(Ok(()));
+            }
+            let (left, time) = LINGERING;
+            let until = Box::pin(sleep_until(Instant::now() + time));
+            this.lingering = Some(Lingering { left, until });
+        }
+        this.linger(context)
     }
 }
 
@@ -321,8 +448,9 @@ mod tests {
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Tap for Lines {
-        fn see(&mut self, bytes: &[u8]) {
+        fn see(&mut self, bytes: &[u8]) -> usize {
             self.0.lock().extend_from_slice(bytes);
+            bytes.len()
         }
 
         fn last_words(&self) -> Option<&'static [u8]> {

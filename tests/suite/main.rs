@@ -2,6 +2,7 @@
 
 #![recursion_limit = "256"]
 
+mod bounds;
 mod checklist;
 mod cli;
 mod courier;

@@ -60,7 +60,7 @@ async fn places(address: SocketAddr, wanted: usize) -> usize {
     let mut open = Vec::new();
     for _ in 0..wanted {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: chat\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /places HTTP/1.1\r\nHost: chat\r\n\r\n").await.unwrap();
         let mut status = [0; 12];
         let read = timeout(DEADLINE, stream.read_exact(&mut status)).await;
         read.expect("an answer in time").expect("an answer");
@@ -74,6 +74,7 @@ async fn handshakes_that_come_a_byte_at_a_time_are_ended_and_disturb_nobody() {
     let world = World::with(|settings| {
         settings.limits.head_seconds = serde_json::from_value(json!(2)).unwrap();
         settings.limits.connections = PLACES.try_into().unwrap();
+        settings.limits.connections_per_address = PLACES;
     })
     .await;
     let new = json!({ "email": "ann@example.org", "password": "123", "repeat_password": "123" });

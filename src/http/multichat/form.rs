@@ -137,8 +137,14 @@ pub(super) async fn take(
 ) -> Response {
     let web = &pages.web;
     let visit = Visit::of(web, &headers, &extensions);
-    let Ok(Form(entry)) = entry else {
-        return page(StatusCode::BAD_REQUEST, "This is not the form that is expected here.".into());
+    let entry = match entry {
+        Ok(Form(entry)) => entry,
+        Err(refused) => {
+            let too_large = refused.status() == StatusCode::PAYLOAD_TOO_LARGE;
+            let status =
+                if too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+            return page(status, "This is not the form that is expected here.".into());
+        }
     };
     let shown = cookie(&headers, FORM_COOKIE).filter(|token| is_token(token));
     let own = shown == Some(entry.csrfmiddlewaretoken.as_str()) && web.is_own_page(&headers);

@@ -10,14 +10,17 @@ use std::sync::Arc;
 
 use axum::RequestExt;
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::{RawPathParams, Request, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
 use crate::domain::{Refusal, UserId};
 use crate::http::Web;
 use crate::http::body::{Key, Keys};
-use crate::http::error::Answer;
+use crate::http::collect::{Collecting, NotWhole, STRANGER};
+use crate::http::error::{Answer, Failure};
 use crate::http::identity::{self, Who};
 use crate::http::layers::client_address;
 use crate::service::Caller;
@@ -275,6 +278,27 @@ impl Asked {
         }
     }
 
+    /// Reads a body. More than is kept of a stranger's is read of those alone who have said who
+    /// they are by then, in the body or beside it.
+    async fn collect(
+        &self,
+        web: &Web,
+        headers: &HeaderMap,
+        body: Body,
+        address: IpAddr,
+    ) -> Result<Bytes, Failure> {
+        let mut reading =
+            Collecting::begin(headers, body, web.body_bytes()).map_err(Refusal::from)?;
+        if !reading.as_stranger().await.map_err(Refusal::from)? {
+            let so_far = reading.so_far();
+            let known = identity::known_so_far(web, self.who, so_far, headers, address);
+            if web.body_bytes() > STRANGER && !known.await {
+                return Err(Refusal::from(NotWhole::TooLarge(STRANGER)).into());
+            }
+        }
+        Ok(reading.whole().await.map_err(Refusal::from)?)
+    }
+
     async fn answer(&self, web: Web, mut request: Request, way: Way) -> Answer {
         let address = client_address(request.extensions());
         let is_own_page = web.is_own_page(request.headers());
@@ -282,7 +306,9 @@ impl Asked {
         let (keys, caller) = match way {
             Way::Body => {
                 let (parts, body) = request.into_parts();
-                let keys = Keys::read(&parts.headers, body, web.body_bytes()).await?;
+                let body = self.collect(&web, &parts.headers, body, address).await?;
+                let keys = Keys::read(&body)?;
+                drop(body);
                 let caller =
                     identity::body_caller(&web, self.who, &keys, &parts.headers, address).await?;
                 (keys, caller)

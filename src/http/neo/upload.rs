@@ -2,28 +2,25 @@
 //!
 //! Who may not bring the file is told before the first byte of it is read.
 
-use axum::extract::multipart::Field;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::domain::{MediaId, Refusal, RefusalKind};
+use crate::domain::{MediaId, Refusal};
 use crate::http::Web;
 use crate::http::error::{Answer, Failure, Success};
 use crate::http::identity::{self, Who};
 use crate::http::layers::client_address;
+use crate::http::parts::{ENVELOPE, Parts, file_name};
 use crate::http::{Named, named};
 use crate::service::{Caller, Upload};
-
-/// How many bytes the other parts and the boundaries of a body may take.
-const ENVELOPE: u64 = 64 * 1024;
 
 /// Takes in one file.
 pub(super) async fn receive(State(web): State<Web>, media: Named, request: Request) -> Response {
     answer(web, &named(media), request).await.into_response()
 }
 
-async fn answer(web: Web, media: &str, mut request: Request) -> Answer {
+async fn answer(web: Web, media: &str, request: Request) -> Answer {
     let address = client_address(request.extensions());
     let headers = request.headers();
     let caller = identity::header_caller(&web, Who::Either, headers, address).await?;
@@ -34,12 +31,9 @@ async fn answer(web: Web, media: &str, mut request: Request) -> Answer {
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let announced = announced.map(|size| size.saturating_sub(ENVELOPE));
     let upload = web.services().begin_upload(&caller, media, announced).await?;
-    // The upload counts for itself; the extractor would stop at two mebibytes.
-    DefaultBodyLimit::disable().apply(&mut request);
-    let multipart = Multipart::from_request(request, &web)
-        .await
-        .map_err(|_| Refusal::malformed("the body must be multipart/form-data"))?;
-    let (upload, name) = take(multipart, upload).await?;
+    let parts = Parts::of(request).await;
+    let parts = parts.ok_or_else(|| Refusal::malformed("the body must be multipart/form-data"))?;
+    let (upload, name) = take(parts, upload).await?;
     finish(web, caller, upload, name).await?;
     Ok(Success::default())
 }
@@ -59,38 +53,17 @@ async fn finish(
 }
 
 /// Reads parts until the file has come; others are passed over.
-async fn take(
-    mut multipart: Multipart,
-    mut upload: Upload,
-) -> Result<(Upload, Option<String>), Failure> {
-    let mut passed = 0;
-    while let Some(field) = multipart.next_field().await.map_err(|_| broken())? {
+async fn take(mut parts: Parts, mut upload: Upload) -> Result<(Upload, Option<String>), Failure> {
+    while let Some((mut field, fed)) = parts.next().await? {
         if field.name() != Some("file") {
-            passed = pass(field, passed).await?;
+            while fed.other(&mut field).await?.is_some() {}
             continue;
         }
-        let name = field.file_name().map(ToOwned::to_owned);
-        let mut field = field;
-        while let Some(piece) = field.chunk().await.map_err(|_| broken())? {
+        let name = file_name(&field);
+        while let Some(piece) = fed.piece(&mut field).await? {
             upload.write(&piece).await?;
         }
         return Ok((upload, name));
     }
     Err(Failure::new(StatusCode::NOT_FOUND, Refusal::malformed("the part `file` is missing")))
-}
-
-/// Passes over a part; a body of nothing but such parts does not go on for ever.
-async fn pass(mut field: Field<'_>, mut passed: u64) -> Result<u64, Failure> {
-    while let Some(piece) = field.chunk().await.map_err(|_| broken())? {
-        passed += piece.len() as u64;
-        if passed > ENVELOPE {
-            let text = "the other parts of the body are too large";
-            return Err(Refusal::new(RefusalKind::TooLarge, text).into());
-        }
-    }
-    Ok(passed)
-}
-
-fn broken() -> Refusal {
-    Refusal::malformed("the multipart body is broken or did not arrive whole")
 }

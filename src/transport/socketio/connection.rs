@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +36,8 @@ pub(super) struct Connection {
     /// Text in this client's payloads is not encoded twice.
     pub(super) is_plain: AtomicBool,
     is_trusted: AtomicBool,
+    /// Bytes of bodies that are being read.
+    pub(super) posted: AtomicUsize,
     has_ended: AtomicBool,
     shared: Weak<Shared>,
     registry: Arc<Registry>,
@@ -48,6 +50,7 @@ impl Connection {
             inbox: Inbox::new(&shared.settings.inbox),
             is_plain: AtomicBool::new(false),
             is_trusted: AtomicBool::new(false),
+            posted: AtomicUsize::new(0),
             has_ended: AtomicBool::new(false),
             shared: Arc::downgrade(shared),
             registry: shared.registry.clone(),

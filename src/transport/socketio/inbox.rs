@@ -104,6 +104,11 @@ impl Inbox {
         Ok(())
     }
 
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.state.lock().bytes
+    }
+
     /// The first item, as soon as there is one; `None` when the inbox is closed and empty.
     pub(super) async fn pop(&self) -> Option<Item> {
         poll_fn(|context| {

@@ -12,9 +12,11 @@ mod inbox;
 mod packet;
 mod payload;
 mod polling;
+mod post;
 mod query;
 mod reception;
 mod registry;
+mod seats;
 mod sink;
 
 pub use inbox::InboxBounds;
@@ -32,11 +34,18 @@ use std::{
 
 use axum::{Router, routing::any};
 use engineioxide::service::NotFoundService;
+use http::Uri;
 use socketioxide::{ParserConfig, SocketIoBuilder, service::SocketIoService};
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::task::TaskTracker;
 
-use self::{connection::LAST_WRITE, reception::Reception, registry::Registry};
-use super::Close;
+use self::{
+    connection::LAST_WRITE,
+    query::Query,
+    reception::Reception,
+    registry::Registry,
+    seats::{Seats, SessionSeat},
+};
+use super::{Close, seat::Guest};
 
 /// No reply to a poll is ever cut in two below this, for the second part would be lost if the
 /// client changed over to a WebSocket.
@@ -79,7 +88,7 @@ impl Default for SocketIoSettings {
             sink_frames: 1024,
             event_bytes: 1 << 20,
             body_bytes: 16 << 20,
-            untrusted_body_bytes: 2 << 20,
+            untrusted_body_bytes: registry::UNTRUSTED_BYTES,
             inbox: InboxBounds { packets: 4096, bytes: 16 << 20, untrusted_bytes: 256 << 10 },
             allowed_origins: Vec::new(),
         }
@@ -119,6 +128,7 @@ impl SocketIo {
             service: OnceLock::new(),
             registry: Arc::default(),
             sessions: TaskTracker::new(),
+            seats: Arc::default(),
             is_draining: AtomicBool::new(false),
             on_connection: Box::new(on_connection),
         });
@@ -134,6 +144,15 @@ impl SocketIo {
             .route("/socket.io", any(polling::handle))
             .route("/socket.io/", any(polling::handle))
             .with_state(self.shared.clone())
+    }
+
+    /// What a request needs no place for as long as it is kept: it is one of the few that belong
+    /// to a living session, which has a place.
+    pub fn guest(&self, uri: &Uri) -> Option<Guest> {
+        if !uri.path().trim_matches('/').eq("socket.io") {
+            return None;
+        }
+        self.shared.seats.guest(Query::of(uri).sid()?)
     }
 
     /// How many sessions exist, connected or not.
@@ -171,14 +190,17 @@ struct Shared {
     registry: Arc<Registry>,
     /// Counts the sessions; each keeps a token in the request it was made from.
     sessions: TaskTracker,
+    /// By what right sessions that come by polling exist.
+    seats: Arc<Seats>,
     is_draining: AtomicBool,
     on_connection: Box<dyn Fn(SocketTransport) + Send + Sync>,
 }
 
 impl Shared {
     /// Counts a session; `None` if there is to be no further one.
-    fn admit_session(&self) -> Option<Arc<TaskTrackerToken>> {
-        (!self.is_draining.load(Ordering::SeqCst)).then(|| Arc::new(self.sessions.token()))
+    fn admit_session(&self) -> Option<Arc<SessionSeat>> {
+        let admitted = !self.is_draining.load(Ordering::SeqCst);
+        admitted.then(|| SessionSeat::new(self.sessions.token(), &self.seats))
     }
 }
 

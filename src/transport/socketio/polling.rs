@@ -13,7 +13,7 @@ use axum::{
 };
 use futures_util::stream;
 use http::{HeaderValue, Method, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use tower::ServiceExt;
 
@@ -21,10 +21,12 @@ use super::{
     Shared,
     cors::{self, Origin},
     payload,
+    post::collect,
     query::{Query, Session, with_version},
     registry::Line,
+    seats::SessionSeat,
 };
-use crate::transport::listener::Peer;
+use crate::transport::{listener::Peer, seat::Seat};
 
 const TEXT: &str = "text/plain; charset=UTF-8";
 const BYTES: &str = "application/octet-stream";
@@ -48,11 +50,14 @@ async fn converse(shared: &Arc<Shared>, mut request: Request) -> Response {
     }
     let uri = request.uri().clone();
     let query = Query::of(&uri);
+    let mut begun = None;
     if query.session == Session::New {
-        let Some(count) = shared.admit_session() else {
+        let Some(seat) = shared.admit_session() else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
-        request.extensions_mut().insert(count);
+        request.extensions_mut().insert(seat.clone());
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        begun = peer.map(|ConnectInfo(peer)| (seat, peer.seat.clone()));
     }
     if query.is_websocket {
         prepare_upgrade(shared, &query, &mut request);
@@ -63,7 +68,7 @@ async fn converse(shared: &Arc<Shared>, mut request: Request) -> Response {
         if let Some(connection) = query.sid().and_then(|sid| shared.registry.connection(sid)) {
             connection.beat();
         }
-        dress(shared, &query, shared.pass_on(request).await).await
+        dress(shared, &query, shared.pass_on(request).await, begun).await
     }
 }
 
@@ -83,20 +88,14 @@ fn prepare_upgrade(shared: &Arc<Shared>, query: &Query<'_>, request: &mut Reques
 /// Takes what a client posts.
 async fn post(shared: &Arc<Shared>, query: &Query<'_>, request: Request) -> Response {
     let connection = query.sid().and_then(|sid| shared.registry.connection(sid));
-    let is_trusted = connection.as_ref().is_some_and(|connection| connection.is_trusted());
-    let settings = &shared.settings;
-    let max = if is_trusted { settings.body_bytes } else { settings.untrusted_body_bytes };
     let (mut parts, body) = request.into_parts();
-    let body = match Limited::new(body, max).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => {
+    let body = match collect(body, connection.as_ref(), &shared.settings).await {
+        Ok(body) => body,
+        Err(status) => {
             // The session would otherwise hang about until its ping timeout.
             if let Some(connection) = connection {
                 connection.cut();
             }
-            let is_too_large = error.downcast_ref::<LengthLimitError>().is_some();
-            let status =
-                if is_too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
             return status.into_response();
         }
     };
@@ -131,7 +130,12 @@ fn read(body: &Bytes, query: &Query<'_>, is_plain: bool) -> Option<payload::Post
 }
 
 /// Gives a reply the form its client reads.
-async fn dress(shared: &Shared, query: &Query<'_>, response: Response) -> Response {
+async fn dress(
+    shared: &Shared,
+    query: &Query<'_>,
+    response: Response,
+    begun: Option<(Arc<SessionSeat>, Arc<Seat>)>,
+) -> Response {
     let kind = response.headers().get(header::CONTENT_TYPE);
     let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     let is_handshake = query.session == Session::New;
@@ -143,8 +147,13 @@ async fn dress(shared: &Shared, query: &Query<'_>, response: Response) -> Respon
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let text = String::from_utf8_lossy(&body);
-    if is_handshake && let Some(cookie) = session_cookie(&text) {
-        parts.headers.insert(header::SET_COOKIE, cookie);
+    if is_handshake && let Some(sid) = session_id(&text) {
+        if let Some(cookie) = session_cookie(sid) {
+            parts.headers.insert(header::SET_COOKIE, cookie);
+        }
+        if let (Ok(sid), Some((session, seat))) = (sid.parse(), begun) {
+            seat.hand_over(|place| session.settle(sid, place));
+        }
     }
     let (body, kind) = match payload::split(&text).filter(|_| query.is_version_3) {
         Some(packets) => match query.jsonp {
@@ -176,10 +185,14 @@ fn with_max_payload(handshake: &str, max: usize) -> Bytes {
     Bytes::from(format!("{before}{KEY}{max}{after}"))
 }
 
-/// The cookie by which proxies of old keep a session on one node.
-fn session_cookie(handshake: &str) -> Option<HeaderValue> {
+/// The id that a handshake names.
+fn session_id(handshake: &str) -> Option<&str> {
     let (_, rest) = handshake.split_once("\"sid\":\"")?;
-    let (sid, _) = rest.split_once('"')?;
+    Some(rest.split_once('"')?.0)
+}
+
+/// The cookie by which proxies of old keep a session on one node.
+fn session_cookie(sid: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("io={sid}; Path=/; HttpOnly; SameSite=Lax")).ok()
 }
 
@@ -205,15 +218,16 @@ mod tests {
             with_max_payload(open, 1024),
             r#"0{"sid":"abc","pingTimeout":60000,"maxPayload":1024}"#
         );
-        assert_eq!(session_cookie(open).unwrap(), "io=abc; Path=/; HttpOnly; SameSite=Lax");
-        assert_eq!(session_cookie("ok"), None);
+        assert_eq!(session_id(open), Some("abc"));
+        assert_eq!(session_cookie("abc").unwrap(), "io=abc; Path=/; HttpOnly; SameSite=Lax");
+        assert_eq!(session_id("ok"), None);
     }
 
     proptest::proptest! {
         #[test]
         fn no_handshake_makes_it_panic(before in ".{0,20}", value in ".{0,20}") {
             for text in [format!("{before}\"maxPayload\":{value}"), format!("{before}\"sid\":\"{value}")] {
-                let _ = (with_max_payload(&text, 7), session_cookie(&text));
+                let _ = (with_max_payload(&text, 7), session_id(&text).map(session_cookie));
             }
         }
     }

@@ -5,15 +5,27 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock, Weak},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use socketioxide::socket::Sid;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{connection::Connection, heartbeat::HeartbeatReader};
 use crate::transport::wire::{Tap, Wire};
+
+/// Bytes that are held in all for a client that has not said who it is.
+pub(super) const UNTRUSTED_BYTES: usize = 256 << 10;
+/// As little as this is held without looking at what else is.
+const UNCOUNTED: usize = 8 << 10;
+/// How long a client that has sent more may take to be known, and how often that is looked at.
+pub(super) const DECISION: Duration = Duration::from_secs(10);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// All sessions that have a connection or a WebSocket.
 #[derive(Debug, Default)]
@@ -100,14 +112,22 @@ impl Line {
     /// Takes a stream whose next bytes are a WebSocket's, and listens for heartbeats on it.
     pub(super) fn open(wire: Arc<Wire>, registry: Arc<Registry>) -> Arc<Self> {
         let line = Arc::new(Self { wire, sid: OnceLock::new(), registry });
-        line.wire
-            .set_tap(Box::new(Listener { line: line.clone(), reader: HeartbeatReader::default() }));
+        line.wire.set_tap(Box::new(Listener {
+            line: line.clone(),
+            reader: HeartbeatReader::default(),
+            is_trusted: false,
+            is_blocked: false,
+            is_stalled: Arc::default(),
+        }));
         line
     }
 
+    fn connection(&self) -> Option<Arc<Connection>> {
+        self.sid.get().and_then(|sid| self.registry.connection(*sid))
+    }
+
     fn beat(&self, beats: usize) {
-        let connection = self.sid.get().and_then(|sid| self.registry.connection(*sid));
-        if let Some(connection) = connection {
+        if let Some(connection) = self.connection() {
             (0..beats).for_each(|_| connection.beat());
         }
     }
@@ -125,14 +145,67 @@ impl Drop for Line {
 struct Listener {
     line: Arc<Line>,
     reader: HeartbeatReader,
+    is_trusted: bool,
+    /// The next frame announces more than may be held.
+    is_blocked: bool,
+    /// The client has sent as much as is held for it, and it is not known yet whether it may
+    /// send more.
+    is_stalled: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Waits until what came before has been carried out, which may say who the client is; if
+    /// that does not make room, the connection ends.
+    fn stall(&self) {
+        if self.is_stalled.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (line, is_stalled) = (Arc::downgrade(&self.line), self.is_stalled.clone());
+        tokio::spawn(async move {
+            let until = Instant::now() + DECISION;
+            while is_stalled.load(Ordering::SeqCst) {
+                let Some(line) = line.upgrade() else { return };
+                if Instant::now() >= until {
+                    if let Some(connection) = line.connection() {
+                        connection.cut();
+                    }
+                    return line.wire.cut();
+                }
+                line.wire.wake_reader();
+                drop(line);
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        });
+    }
 }
 
 impl Tap for Listener {
-    fn see(&mut self, bytes: &[u8]) {
-        let beats = self.reader.count(bytes);
+    fn see(&mut self, bytes: &[u8]) -> usize {
+        let most = if self.is_trusted { u64::MAX } else { UNTRUSTED_BYTES as u64 };
+        let (beats, passed) = self.reader.count(bytes, most);
+        self.is_blocked = passed < bytes.len();
         if beats > 0 {
             self.line.beat(beats);
         }
+        passed
+    }
+
+    fn room(&mut self) -> usize {
+        let held = usize::try_from(self.reader.held()).unwrap_or(usize::MAX);
+        if self.is_trusted || held < UNCOUNTED && !self.is_blocked {
+            return if self.is_trusted { usize::MAX } else { UNTRUSTED_BYTES - held };
+        }
+        let connection = self.line.connection();
+        let waiting = connection.as_ref().map_or(0, |connection| connection.inbox.bytes());
+        self.is_trusted = connection.is_some_and(|connection| connection.is_trusted());
+        let room = UNTRUSTED_BYTES.saturating_sub(held + waiting);
+        let room = if self.is_blocked { 0 } else { room };
+        if self.is_trusted || room > 0 {
+            self.is_stalled.store(false, Ordering::SeqCst);
+            return if self.is_trusted { usize::MAX } else { room };
+        }
+        self.stall();
+        0
     }
 
     /// The packet by which a client closes its session. The library then writes all it holds

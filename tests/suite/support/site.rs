@@ -136,6 +136,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// One that is known to listen here.
+    pub(crate) fn of(child: Child, url: String) -> Self {
+        Self { child, url }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("the server runs")
     }
