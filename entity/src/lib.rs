@@ -6,6 +6,7 @@
 pub mod circle_invites;
 pub mod circle_members;
 pub mod circles;
+pub mod commits;
 pub mod conversation_heads;
 pub mod conversations;
 pub mod counters;

@@ -8,9 +8,10 @@ mod m20261121_000002_conversations;
 mod m20261121_000003_messages;
 mod m20261121_000004_upkeep;
 mod m20261121_000005_group_refs;
+mod m20261201_000006_commits;
 mod sketch;
 
-pub use sea_orm_migration::prelude::{MigrationTrait, MigratorTrait};
+pub use sea_orm_migration::prelude::{IntoSchemaManagerConnection, MigrationTrait, MigratorTrait};
 
 /// Knows every step, in order.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_messages::Migration),
             Box::new(m20261121_000004_upkeep::Migration),
             Box::new(m20261121_000005_group_refs::Migration),
+            Box::new(m20261201_000006_commits::Migration),
         ]
     }
 }

@@ -16,8 +16,7 @@ pub(super) async fn run(config: Option<&Path>) -> Result<(), CliError> {
     let settings = Settings::load(config)?;
     quietly(&settings)?;
     let store = open_store(&settings, Clock::system()).await?;
-    let applied = store.list_pending_migrations().await?;
-    store.migrate().await?;
+    let applied = store.migrate().await?;
     store.close().await?;
     Ok(print(&json!({ "applied": applied }))?)
 }

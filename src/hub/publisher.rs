@@ -123,6 +123,11 @@ impl News {
         self.parts.iter().flat_map(|(_, notices)| notices).map(|notice| &notice.event)
     }
 
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Everything of `other` behind what is here.
     pub fn append(&mut self, mut other: Self) {
         self.parts.append(&mut other.parts);
@@ -186,6 +191,11 @@ impl Publishers {
 pub struct Published(Option<oneshot::Receiver<()>>);
 
 impl Published {
+    /// Nobody needs to wait.
+    pub const fn at_once() -> Self {
+        Self(None)
+    }
+
     /// Waits for the last offer.
     pub async fn wait(self) {
         if let Some(published) = self.0 {

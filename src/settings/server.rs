@@ -54,7 +54,7 @@ pub struct DatabaseSettings {
     pub synchronous: Synchronous,
     /// Connections for reading; 0 = what suits the database.
     pub connections: u32,
-    /// Seconds a change may take before it is given up.
+    /// Seconds any wait for the database may take before it is given up.
     pub timeout: Seconds,
 }
 

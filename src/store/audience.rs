@@ -12,7 +12,7 @@ use super::conversations::{find_conversation, living};
 use super::standings::Epoch;
 use super::{Store, StoreError};
 use crate::domain::{Access, ConversationId, Kind, Topic, UserId};
-use crate::hub::{News, Published};
+use crate::hub::News;
 
 /// How many conversations are kept.
 const KEPT: u64 = 100_000;
@@ -38,31 +38,31 @@ impl Default for Audiences {
 }
 
 impl Store {
-    /// Hands over what there is to tell, addressed to everybody whom it reaches.
-    pub(super) async fn dispatch(&self, mut news: News) -> Published {
-        if self.hub().hears_mail() {
-            for notice in news.notices_mut() {
-                let conversation = notice.topics.iter().find_map(|topic| match topic {
-                    Topic::Conversation(id) => Some(*id),
-                    _ => None,
-                });
-                let Some(conversation) = conversation else { continue };
-                match self.audience(conversation).await {
-                    Ok(audience) => {
-                        notice.pair = audience.pair;
-                        notice.in_room = audience.in_room;
-                        let mail = audience.members.iter().map(|member| Topic::Mail(*member));
-                        notice.topics.extend(self.hub().heard(mail));
-                    }
-                    // They find it when they come back.
-                    Err(error) => {
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(error, %conversation, "mail was not told");
-                    }
-                }
-            }
+    /// Addresses what there is to tell to everybody whom it reaches; all of it or, if the members cannot be read,
+    /// nothing.
+    pub(super) async fn address(&self, news: &mut News) -> Result<(), StoreError> {
+        if !self.hub().hears_mail() {
+            return Ok(());
         }
-        self.publishers().hand_over(news)
+        let mut audiences = Vec::new();
+        for notice in news.notices_mut() {
+            let conversation = notice.topics.iter().find_map(|topic| match topic {
+                Topic::Conversation(id) => Some(*id),
+                _ => None,
+            });
+            audiences.push(match conversation {
+                Some(conversation) => Some(self.audience(conversation).await?),
+                None => None,
+            });
+        }
+        for (notice, audience) in news.notices_mut().zip(audiences) {
+            let Some(audience) = audience else { continue };
+            notice.pair = audience.pair;
+            notice.in_room = audience.in_room;
+            let mail = audience.members.iter().map(|member| Topic::Mail(*member));
+            notice.topics.extend(self.hub().heard(mail));
+        }
+        Ok(())
     }
 
     /// Who belongs to a conversation right now, and may hear it.

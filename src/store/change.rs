@@ -6,7 +6,6 @@
 use tokio::time::timeout_at;
 
 use super::{Store, StoreError, Tx};
-use crate::domain::Event;
 use crate::hub::News;
 
 /// What a transaction did, and what there is to tell of it.
@@ -31,26 +30,31 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(&Tx) -> Result<Changed<T>, StoreError>,
     ) -> Result<T, StoreError> {
-        let (value, published) = {
-            let deadline = self.deadline();
-            let mut turn =
-                timeout_at(deadline, self.turn()).await.map_err(|_| StoreError::TooSlow)?;
-            let Changed { value, news } = turn.write_until(deadline, work).await?;
-            // Before anybody is put out: who joins meanwhile must not be let in by what was.
-            for event in news.events() {
-                if let Event::ConversationChanged { conversation, .. } = event {
-                    self.forget_standings_of(*conversation);
-                }
+        let deadline = self.deadline();
+        let mut turn = timeout_at(deadline, self.turn()).await.map_err(|_| StoreError::TooSlow)?;
+        let commit = turn.next_commit(deadline, self.clock().now()).await?;
+        let prepared = turn.prepare(deadline, async |tx| {
+            let changed = work(tx).await?;
+            if !changed.news.is_empty() {
+                commit.note(tx).await?;
             }
-            (value, self.dispatch(news).await)
-        };
+            Ok(changed)
+        });
+        let (tx, Changed { value, news }) = prepared.await?;
+        // It runs to its end whoever waits for it: nobody stops it between the commit and the telling.
+        let ending = tokio::spawn(self.clone().finish(turn, tx, commit, news, deadline));
+        let published = ending.await.map_err(|_| StoreError::OutcomeUnknown(None))??;
         published.wait().await;
         Ok(value)
     }
 
     /// Tells what nothing was stored for; it keeps no order with history.
-    pub(crate) async fn tell(&self, news: News) {
-        self.dispatch(news).await.wait().await;
+    pub(crate) async fn tell(&self, mut news: News) {
+        if let Err(error) = self.address(&mut news).await {
+            // They find it when they come back.
+            tracing::warn!(error = &error as &dyn std::error::Error, "mail was not told");
+        }
+        self.publishers().hand_over(news).wait().await;
     }
 }
 
@@ -90,6 +94,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::at(format!("sqlite:{}", folder.path().join("klatsch.db").display()));
         let store = Store::open(&options, Clock::system()).await.unwrap();
+        store.migrate().await.unwrap();
         store
             .write(async |tx| {
                 tx.execute_unprepared("CREATE TABLE turns (id INTEGER PRIMARY KEY, word TEXT)")

@@ -5,6 +5,8 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sea_orm::sqlx::mysql::MySqlConnection;
@@ -24,11 +26,9 @@ const FIRST: Duration = Duration::from_secs(10);
 const ACQUIRE: Duration = Duration::from_secs(2);
 /// A connection that sat idle for longer may be dead, as after a restart of the server; it is pinged before use.
 const IDLE: Duration = Duration::from_secs(1);
-/// How long its answer may take before another connection takes its place; the driver sets neither TCP keep-alive nor
-/// a time-out on its sockets, and gives no access to them.
+/// How long its answer may take at most before another connection takes its place; the driver sets neither TCP
+/// keep-alive nor a time-out on its sockets, and gives no access to them.
 const PING: Duration = Duration::from_secs(1);
-/// A migration may take long, and others wait for it.
-const MIGRATION: Duration = Duration::from_mins(10);
 
 /// When SQLite calls a commit done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,12 +136,16 @@ impl Connector {
 
     /// One connection that may take its time.
     pub(super) async fn migrator(&self) -> Result<DatabaseConnection, StoreError> {
-        self.open(Purpose::Migrate).await
+        self.open(Purpose::Migrate, &self.probe()).await
     }
 
     /// Connects, and says clearly what is wrong if that fails.
-    pub(super) async fn open(&self, purpose: Purpose) -> Result<DatabaseConnection, StoreError> {
-        let connect = self.connect_options(purpose);
+    pub(super) async fn open(
+        &self,
+        purpose: Purpose,
+        probe: &Probe,
+    ) -> Result<DatabaseConnection, StoreError> {
+        let connect = self.connect_options(purpose, probe);
         match retry_busy(|| Database::connect(connect.clone())).await {
             Ok(pool) => Ok(pool),
             // The pool has only waited; what it waited for says the server itself.
@@ -154,13 +158,22 @@ impl Connector {
     }
 
     /// The same connections, each made when it is first needed.
-    pub(super) async fn prepare(&self, purpose: Purpose) -> Result<DatabaseConnection, StoreError> {
-        let mut connect = self.connect_options(purpose);
+    pub(super) async fn prepare(
+        &self,
+        purpose: Purpose,
+        probe: &Probe,
+    ) -> Result<DatabaseConnection, StoreError> {
+        let mut connect = self.connect_options(purpose, probe);
         connect.connect_lazy(true).min_connections(0);
         Ok(Database::connect(connect).await?)
     }
 
-    fn connect_options(&self, purpose: Purpose) -> ConnectOptions {
+    /// What asks this database's idle connections for a sign of life.
+    pub(super) fn probe(&self) -> Probe {
+        Probe { limit: PING.min(self.options.deadline / 4), failed: Arc::default() }
+    }
+
+    fn connect_options(&self, purpose: Purpose, probe: &Probe) -> ConnectOptions {
         let mut connect = ConnectOptions::new(self.options.url.clone());
         connect
             // The drivers log every statement at INFO, and would wait 30 s for a connection.
@@ -174,8 +187,8 @@ impl Connector {
         }
         match self.backend {
             DbBackend::Sqlite => self.tune_sqlite(&mut connect, purpose),
-            DbBackend::Postgres => self.tune_postgres(&mut connect, purpose),
-            _ => self.tune_mysql(&mut connect, purpose),
+            DbBackend::Postgres => self.tune_postgres(&mut connect, purpose, probe),
+            _ => self.tune_mysql(&mut connect, purpose, probe),
         }
         connect
     }
@@ -219,10 +232,9 @@ impl Connector {
             Durability::Full => SqliteSynchronous::Full,
             Durability::Normal => SqliteSynchronous::Normal,
         };
-        let patience = if purpose == Purpose::Migrate { MIGRATION } else { BUSY };
         connect.map_sqlx_sqlite_opts(move |options| {
             let options =
-                options.foreign_keys(true).busy_timeout(patience).pragma("cache_size", "-65536");
+                options.foreign_keys(true).busy_timeout(BUSY).pragma("cache_size", "-65536");
             if purpose == Purpose::Read {
                 return options.read_only(true);
             }
@@ -236,10 +248,11 @@ impl Connector {
         });
     }
 
-    fn tune_postgres(&self, connect: &mut ConnectOptions, purpose: Purpose) {
+    fn tune_postgres(&self, connect: &mut ConnectOptions, purpose: Purpose, probe: &Probe) {
         self.pool(connect, purpose, 2, 8);
-        connect.map_sqlx_postgres_before_acquire(|connection, so_far| {
-            Box::pin(probe(connection, so_far.idle_for))
+        let probe = probe.clone();
+        connect.map_sqlx_postgres_before_acquire(move |connection, so_far| {
+            Box::pin(probe.clone().ask(connection, so_far.idle_for))
         });
         connect.set_application_name("klatsch");
         if purpose == Purpose::Migrate {
@@ -266,10 +279,11 @@ impl Connector {
         });
     }
 
-    fn tune_mysql(&self, connect: &mut ConnectOptions, purpose: Purpose) {
+    fn tune_mysql(&self, connect: &mut ConnectOptions, purpose: Purpose, probe: &Probe) {
         self.pool(connect, purpose, 2, 8);
-        connect.map_sqlx_mysql_before_acquire(|connection, so_far| {
-            Box::pin(probe(connection, so_far.idle_for))
+        let probe = probe.clone();
+        connect.map_sqlx_mysql_before_acquire(move |connection, so_far| {
+            Box::pin(probe.clone().ask(connection, so_far.idle_for))
         });
         if purpose == Purpose::Migrate {
             connect.idle_timeout(None).max_lifetime(None);
@@ -290,15 +304,33 @@ impl Connector {
     }
 }
 
-/// Asks a connection that sat idle whether it is still alive.
-async fn probe<C: sqlx::Connection>(
-    connection: &mut C,
-    idle: Duration,
-) -> Result<bool, sqlx::Error> {
-    if idle >= IDLE {
-        timeout(PING, connection.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+/// Asks connections that sat idle whether they are still alive.
+#[derive(Clone, Debug)]
+pub(super) struct Probe {
+    limit: Duration,
+    failed: Arc<AtomicBool>,
+}
+
+impl Probe {
+    /// Whether one was silent since this was asked last; most likely all of them are.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.swap(false, Ordering::AcqRel)
     }
-    Ok(true)
+
+    async fn ask<C: sqlx::Connection>(
+        self,
+        connection: &mut C,
+        idle: Duration,
+    ) -> Result<bool, sqlx::Error> {
+        if idle >= IDLE {
+            let answered = timeout(self.limit, connection.ping()).await;
+            answered.map_err(|_| {
+                self.failed.store(true, Ordering::Release);
+                sqlx::Error::PoolTimedOut
+            })??;
+        }
+        Ok(true)
+    }
 }
 
 /// What a fresh connection to MySQL or MariaDB is told.

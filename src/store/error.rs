@@ -48,6 +48,17 @@ pub enum StoreError {
          start that version, or restore a backup"
     )]
     Newer(String),
+    /// Others migrate, or seem to.
+    #[error(
+        "others have held the lock of migrations for {seconds} s{holder}; if nobody migrates now, end that session of \
+         the database, which may be one of a pooler"
+    )]
+    Locked {
+        /// How long one has waited.
+        seconds: u64,
+        /// Who holds it, if that is known, in parentheses.
+        holder: String,
+    },
     /// The address of the database makes no sense; the sentence says why.
     #[error("{0}")]
     Address(String),
@@ -67,8 +78,20 @@ impl StoreError {
             | Self::Database(_)
             | Self::Impossible { .. }
             | Self::Newer(_)
+            | Self::Locked { .. }
             | Self::Address(_)
             | Self::Refused(_) => false,
+        }
+    }
+
+    /// Whether the database itself said so, rather than the way to it.
+    pub(super) fn is_answer(&self) -> bool {
+        match self {
+            Self::Unavailable(error) | Self::Database(error) => {
+                matches!(driver_error(error), Some(sqlx::Error::Database(_)))
+                    && !is_connection_lost(error)
+            }
+            _ => false,
         }
     }
 

@@ -18,7 +18,8 @@ use super::{
     USER_CHANGED,
 };
 use crate::domain::{
-    Access, ConversationChange, ConversationId, Listing, LoginId, Principal, Topic, UserId,
+    Access, ConversationChange, ConversationId, Listing, LoginId, Principal, Timestamp, Topic,
+    UserId,
 };
 use crate::hub::{News, Notice as HubNotice};
 
@@ -33,6 +34,9 @@ const RECENTLY: i64 = 120;
 struct Follower {
     store: Store,
     seen: HashSet<i64>,
+    /// When it looked last and got an answer; one that could not for longer than the latest notices reach back looks
+    /// further.
+    looked: Timestamp,
 }
 
 impl Store {
@@ -40,7 +44,8 @@ impl Store {
     /// anything was read from the database, and tell nobody anything new.
     pub async fn follow_notices(self, earlier: Vec<Notice>) {
         let seen = earlier.iter().map(|notice| notice.id).collect();
-        let mut follower = Follower { store: self, seen };
+        let looked = self.clock().now();
+        let mut follower = Follower { store: self, seen, looked };
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0;
@@ -66,7 +71,8 @@ impl Store {
 impl Follower {
     /// Acts on what is new.
     async fn look(&mut self) -> Result<(), StoreError> {
-        let notices = self.store.list_notices().await?;
+        let now = self.store.clock().now();
+        let notices = self.store.list_notices_since(now.min(self.looked)).await?;
         let listed: HashSet<_> = notices.iter().map(|notice| notice.id).collect();
         self.seen.retain(|id| listed.contains(id));
         for notice in notices {
@@ -75,6 +81,7 @@ impl Follower {
             }
             self.seen.insert(notice.id);
         }
+        self.looked = now;
         Ok(())
     }
 }
@@ -224,7 +231,8 @@ mod tests {
             for topic in topics {
                 here.hub().subscribe(connection, *topic);
             }
-            let here = Follower { store: here, seen: HashSet::new() };
+            let looked = here.clock().now();
+            let here = Follower { store: here, seen: HashSet::new(), looked };
             Self { here, there, ear, ann, _folder: folder }
         }
 

@@ -16,6 +16,7 @@ pub(crate) mod counters;
 mod delivered;
 mod devices;
 mod dialogs;
+mod doubts;
 mod error;
 mod faces;
 mod files;
@@ -43,6 +44,7 @@ mod shown;
 mod smiles;
 mod standings;
 mod transaction;
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -76,6 +78,7 @@ use crate::hub::{Hub, Publishers};
 use audience::Audiences;
 use connect::Connector;
 use delivered::DeliveredMarks;
+use doubts::{Doubts, keep_settled};
 use standings::Standings;
 use transaction::Writer;
 
@@ -95,6 +98,7 @@ struct Shared {
     standings: Standings,
     audiences: Audiences,
     delivered: DeliveredMarks,
+    doubts: Doubts,
     clock: Clock,
     node: [u8; 16],
 }
@@ -126,14 +130,17 @@ impl Store {
             standings,
             audiences: Audiences::default(),
             delivered: DeliveredMarks::default(),
+            doubts: Doubts::default(),
             clock,
             node,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Arc::new(shared);
+        tokio::spawn(keep_settled(Arc::downgrade(&shared)));
+        Ok(Self { shared })
     }
 
-    /// Brings the schema up to date; several processes may do so at once.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
+    /// Brings the schema up to date, and names what was applied; several processes may do so at once.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         schema::migrate(&self.shared.connector).await
     }
 

@@ -7,6 +7,7 @@ use entity::notices;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 
 use super::{Store, StoreError, Tx};
+use crate::domain::Timestamp;
 
 /// How far back readers look, in seconds.
 const WINDOW: i64 = 10;
@@ -51,7 +52,15 @@ impl Store {
 
     /// The notices of the last ten seconds, oldest first.
     pub async fn list_notices(&self) -> Result<Vec<Notice>, StoreError> {
-        let since = self.clock().now().plus_secs(-WINDOW).micros();
+        self.list_notices_since(self.clock().now()).await
+    }
+
+    /// The same of the ten seconds before this moment, and of what came after it.
+    pub(super) async fn list_notices_since(
+        &self,
+        moment: Timestamp,
+    ) -> Result<Vec<Notice>, StoreError> {
+        let since = moment.plus_secs(-WINDOW).micros();
         let rows = notices::Entity::find()
             .filter(notices::Column::CreatedAt.gte(since))
             .order_by_asc(notices::Column::Id)

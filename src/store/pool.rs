@@ -9,20 +9,22 @@ use parking_lot::RwLock;
 use sea_orm::{DatabaseConnection, DbBackend};
 
 use super::StoreError;
-use super::connect::{Connector, Purpose};
+use super::connect::{Connector, Probe, Purpose};
 
 /// The present connections of one purpose.
 pub(super) struct Pool {
     connector: Connector,
     purpose: Purpose,
+    probe: Probe,
     current: RwLock<DatabaseConnection>,
 }
 
 impl Pool {
     /// Connects, so that a wrong address is found out at once.
     pub(super) async fn open(connector: Connector, purpose: Purpose) -> Result<Self, StoreError> {
-        let current = RwLock::new(connector.open(purpose).await?);
-        Ok(Self { connector, purpose, current })
+        let probe = connector.probe();
+        let current = RwLock::new(connector.open(purpose, &probe).await?);
+        Ok(Self { connector, purpose, probe, current })
     }
 
     /// Which of the three databases it is.
@@ -38,15 +40,18 @@ impl Pool {
     /// The connections, or others in place of discarded ones.
     pub(super) async fn usable(&self) -> Result<DatabaseConnection, StoreError> {
         let current = self.current();
+        if self.probe.has_failed() {
+            discard(&current);
+        }
         if !is_discarded(&current) {
             return Ok(current);
         }
         let fresh = if self.backend() == DbBackend::Sqlite {
             // Closing waits for a statement that still runs, and rolls back what it belongs to.
             current.close_by_ref().await?;
-            self.connector.open(self.purpose).await?
+            self.connector.open(self.purpose, &self.probe).await?
         } else {
-            self.connector.prepare(self.purpose).await?
+            self.connector.prepare(self.purpose, &self.probe).await?
         };
         let mut current = self.current.write();
         if is_discarded(&current) {

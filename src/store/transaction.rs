@@ -4,7 +4,6 @@
 //! writing connections never wait for each other. Whoever holds the turn may keep it beyond the commit.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,6 +19,8 @@ use super::StoreError;
 use super::connect::{Connector, Purpose};
 use super::error::{is_connection_lost, is_transient};
 use super::pool::{Pool, discard};
+use super::witness::{Commit, Verdict, Witness, forget_old};
+use crate::domain::Timestamp;
 
 /// Pauses between attempts on a database that is away.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -28,12 +29,14 @@ pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The connections that write; guarded by the turn.
 pub(super) struct Writer {
-    pool: Arc<Pool>,
+    pool: Pool,
+    witness: Witness,
 }
 
 impl Writer {
     pub(super) async fn open(connector: Connector) -> Result<Self, StoreError> {
-        Ok(Self { pool: Arc::new(Pool::open(connector, Purpose::Write).await?) })
+        let pool = Pool::open(connector, Purpose::Write).await?;
+        Ok(Self { pool, witness: Witness::new() })
     }
 
     /// Moves SQLite's log into its file, so that the file alone is everything.
@@ -107,29 +110,86 @@ impl WriteTurn {
         deadline: Instant,
         work: impl AsyncFnOnce(&Tx) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let (tx, value) = {
-            let mut begun = pin!(async {
-                let tx = self.begin(deadline).await?;
-                match work(&tx).await {
-                    Ok(value) => Ok((tx, value)),
-                    Err(error) => {
-                        tx.rollback().await;
-                        Err(error)
-                    }
+        let (tx, value) = self.prepare(deadline, work).await?;
+        self.commit(tx, deadline).await.map(|()| value)
+    }
+
+    /// A transaction in which the work is done, to be committed.
+    pub(super) async fn prepare<T>(
+        &mut self,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&Tx) -> Result<T, StoreError>,
+    ) -> Result<(Tx, T), StoreError> {
+        let mut begun = pin!(async {
+            let tx = self.begin(deadline).await?;
+            match work(&tx).await {
+                Ok(value) => Ok((tx, value)),
+                Err(error) => {
+                    tx.rollback().await;
+                    Err(error)
                 }
-            });
-            let begun = timeout_at(deadline, begun.as_mut()).await;
-            begun.map_err(|_| {
+            }
+        });
+        match timeout_at(deadline, begun.as_mut()).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
                 self.discard();
-                StoreError::TooSlow
-            })??
-        };
+                Err(StoreError::TooSlow)
+            }
+        }
+    }
+
+    /// Commits it; on SQLite as well as elsewhere the answer may be that nobody knows.
+    pub(super) async fn commit(&mut self, tx: Tx, deadline: Instant) -> Result<(), StoreError> {
         let mut committed = pin!(tx.commit());
         let Ok(outcome) = timeout_at(deadline, committed.as_mut()).await else {
             self.discard();
             return Err(StoreError::OutcomeUnknown(None));
         };
-        outcome.map(|()| value)
+        outcome
+    }
+
+    /// Names the next transaction, for who notes it there and asks for its verdict later.
+    pub(super) async fn next_commit(
+        &mut self,
+        deadline: Instant,
+        now: Timestamp,
+    ) -> Result<Commit, StoreError> {
+        if !self.writer.witness.is_stored() {
+            // Another one for each attempt: this one may have been stored without an answer.
+            let mut witness = Witness::new();
+            let stored = self.write_until(deadline, async |tx| {
+                forget_old(tx, now.micros()).await?;
+                witness.store(tx, now.micros()).await
+            });
+            stored.await.map_err(|error| match error {
+                StoreError::OutcomeUnknown(_) => StoreError::TooSlow,
+                error => error,
+            })?;
+            witness.keep();
+            self.writer.witness = witness;
+        }
+        Ok(self.writer.witness.next())
+    }
+
+    /// The outcome of the last named transaction is unknown: nothing shall wait for its row.
+    pub(super) fn renew_witness(&mut self) {
+        self.writer.witness = Witness::new();
+    }
+
+    /// What became of a transaction whose outcome was unknown.
+    pub(super) async fn verdict(
+        &mut self,
+        commit: Commit,
+        deadline: Instant,
+    ) -> Result<Verdict, StoreError> {
+        let (tx, verdict) = self.prepare(deadline, async |tx| commit.verdict(tx).await).await?;
+        // Nothing was written; and it is the answers to commits that do not come.
+        let mut ended = pin!(tx.rollback());
+        if timeout_at(deadline, ended.as_mut()).await.is_err() {
+            self.discard();
+        }
+        Ok(verdict)
     }
 
     fn discard(&self) {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::batch::{NewRow, NotPlaced, Placed};
 use super::portable::{find_known, insert};
-use super::queue::{Stored, Telling, tell};
+use super::queue::{Stored, Telling, posted, tell};
 use crate::domain::{Charge, Dialect, Principal, Refusal, RefusalKind, Timestamp};
 use crate::policy::{Payer, price_for, too_poor};
 use crate::store::transaction::{FIRST_PAUSE, LONGEST_PAUSE};
@@ -59,34 +59,49 @@ pub(super) async fn sell(
     let mut pause = FIRST_PAUSE;
     // What an attempt did whose commit was not confirmed.
     let mut lost: Option<(Placed, Option<Charge>)> = None;
-    let (placed, charge) = loop {
+    let mut doubtful = Vec::new();
+    let sold = loop {
         let mut attempted = None;
+        let commit = match turn.next_commit(row.deadline, store.clock().now()).await {
+            Ok(commit) => commit,
+            // Before it was tried again nobody knows what became of the first attempt.
+            Err(error) if lost.is_none() => return Err(error),
+            Err(_) => break Err(StoreError::OutcomeUnknown(None)),
+        };
         let outcome = turn
             .write_until(row.deadline, async |tx| {
                 let sale = sell_in(tx, &row, default_price, store.clock().now()).await?;
                 if let Sale::Sold(placed, charge) = &sale {
                     attempted = Some((placed.clone(), *charge));
+                    commit.note(tx).await?;
                 }
                 Ok(sale)
             })
             .await;
         match outcome {
-            Ok(Sale::Sold(placed, charge)) => break (placed, charge),
+            Ok(Sale::Sold(placed, charge)) => break Ok((placed, charge)),
             Ok(Sale::Known(placed)) => match lost {
                 // It was ours after all, and nobody has been told.
-                Some((ours, charge)) if ours.id == placed.id => break (ours, charge),
-                _ => break (placed, None),
+                Some((ours, charge)) if ours.id == placed.id => {
+                    doubtful.clear();
+                    break Ok((ours, charge));
+                }
+                _ => break Ok((placed, None)),
             },
-            Ok(Sale::Refused(refusal)) => return Err(StoreError::Refused(refusal)),
-            Err(StoreError::OutcomeUnknown(_)) => lost = attempted.or(lost),
+            Ok(Sale::Refused(refusal)) => break Err(StoreError::Refused(refusal)),
+            Err(StoreError::OutcomeUnknown(_)) => {
+                turn.renew_witness();
+                doubtful.extend(attempted.iter().map(|(placed, _)| (commit, placed.clone())));
+                lost = attempted.or(lost);
+            }
             Err(error) if error.is_transient() || error.is_duplicate_of(super::writer::KEYS) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "sale is repeated");
             }
-            Err(error) => return Err(error),
+            Err(error) => break Err(error),
         }
         if Instant::now() + pause >= row.deadline {
             let unknown = lost.is_some();
-            return Err(if unknown {
+            break Err(if unknown {
                 StoreError::OutcomeUnknown(None)
             } else {
                 StoreError::TooSlow
@@ -95,11 +110,16 @@ pub(super) async fn sell(
         sleep(pause).await;
         pause = LONGEST_PAUSE.min(2 * pause);
     };
+    for (commit, placed) in doubtful {
+        store.doubt(commit, posted(&row, &placed, telling.clone()));
+    }
+    let (placed, charge) = sold?;
     if !placed.duplicate {
         telemetry::count_message(telling.dialect.as_str());
     }
     // Handed over while the turn is held: nobody commits in between.
-    let stored = tell(&store, &row, Ok(placed), telling).await?;
+    let mut way = store.settle(&mut turn).await;
+    let stored = tell(&store, &mut way, &row, Ok(placed), telling).await?;
     drop(turn);
     Ok((stored, charge))
 }

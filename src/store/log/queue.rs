@@ -1,16 +1,18 @@
 //! The queue before the one writer: entries go in, and are answered when they are stored
 //! and everybody who listens has had an offer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::charged::{Tariff, sell};
+use super::writer::Doubtful;
 use super::{
     Batch, BatchWriter, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile,
 };
@@ -21,6 +23,7 @@ use crate::domain::{
 };
 use crate::hub::{News, Notice, Published};
 use crate::policy::{MayPost, MayRead};
+use crate::store::doubts::Way;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -32,6 +35,10 @@ const GRACE: Duration = Duration::from_secs(1);
 const ROWS: usize = 1024;
 /// Bytes of one transaction.
 const BYTES: usize = 1 << 20;
+/// How soon it is tried again to store marks.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How many of them are kept while the database is away; beyond that the oldest are lost, as in a crash.
+const MARKS_LEFT: usize = 1 << 17;
 /// The kinds of message, as the table spells them.
 const TEXT: i16 = 0;
 const SMILE: i16 = 1;
@@ -65,7 +72,7 @@ struct Pending {
 }
 
 /// What listeners are told beside what is stored.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Telling {
     pub(super) sender: Party,
     pub(super) dialect: Dialect,
@@ -278,11 +285,38 @@ impl From<NotPlaced> for StoreError {
 
 async fn run(store: Store, mut writer: BatchWriter, mut queue: mpsc::Receiver<Entry>) {
     let mut waiting = Vec::new();
-    while !waiting.is_empty() || queue.recv_many(&mut waiting, ROWS).await > 0 {
+    // What no batch could store so far.
+    let mut left = Vec::new();
+    let mut open = true;
+    while open || !waiting.is_empty() {
+        if waiting.is_empty() {
+            let more = queue.recv_many(&mut waiting, ROWS);
+            if left.is_empty() {
+                open = more.await > 0;
+            } else if let Ok(count) = timeout(AGAIN, more).await {
+                open = count > 0;
+            }
+        }
         let rest = waiting.split_off(fitting(&waiting));
         let entries = std::mem::replace(&mut waiting, rest);
-        write(&store, &mut writer, entries).await;
+        let marks: Vec<_> = left.drain(..left.len().min(ROWS)).collect();
+        if !entries.is_empty() || !marks.is_empty() {
+            left.extend(write(&store, &mut writer, entries, marks).await);
+            keep_newest(&mut left);
+        }
     }
+}
+
+/// Of the steps of one cursor the last one says everything.
+fn keep_newest(marks: &mut Vec<Mark>) {
+    if marks.len() < 2 {
+        return;
+    }
+    let mut seen = HashSet::new();
+    marks.reverse();
+    marks.retain(|mark| seen.insert((mark.link, std::mem::discriminant(&mark.to))));
+    marks.truncate(MARKS_LEFT);
+    marks.reverse();
 }
 
 /// How many of the first entries go into one transaction; at least one.
@@ -295,8 +329,14 @@ fn fitting(waiting: &[Entry]) -> usize {
     heavy.map_or(waiting.len(), |first| first.max(1))
 }
 
-async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
-    let mut batch = Batch::default();
+/// Stores a batch and tells of it; returns the marks that are still to be stored.
+async fn write(
+    store: &Store,
+    writer: &mut BatchWriter,
+    entries: Vec<Entry>,
+    marks: Vec<Mark>,
+) -> Vec<Mark> {
+    let mut batch = Batch { rows: Vec::new(), marks };
     let mut tails = Vec::new();
     for entry in entries {
         match entry {
@@ -313,11 +353,19 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
     let begun = Instant::now();
     let outcomes = writer.write(&mut turn, &batch).await;
     telemetry::count_commit(batch.rows.len() + batch.marks.len(), begun.elapsed());
+    for Doubtful { commit, placed } in writer.take_doubtful() {
+        let mut news = News::none();
+        for (pick, placed) in placed {
+            news.append(posted(&batch.rows[pick], &placed, tails[pick].0.clone()));
+        }
+        store.doubt(commit, news);
+    }
+    let mut way = store.settle(&mut turn).await;
     for ((row, outcome), tail) in batch.rows.iter().zip(outcomes).zip(tails) {
         let (telling, answer) = tail;
         let dialect = telling.dialect;
         // Handed over while the turn is held: nobody commits in between.
-        let stored = tell(store, row, outcome, telling).await;
+        let stored = tell(store, &mut way, row, outcome, telling).await;
         if let Ok((placed, _)) = &stored
             && !placed.duplicate
         {
@@ -326,26 +374,28 @@ async fn write(store: &Store, writer: &mut BatchWriter, entries: Vec<Entry>) {
         // Nobody waits for it any more: it is stored and told all the same.
         let _ = answer.send(stored);
     }
+    if writer.has_marks_left() { batch.marks.clone() } else { Vec::new() }
 }
 
 pub(super) async fn tell(
     store: &Store,
+    way: &mut Way,
     row: &NewRow,
     outcome: Outcome,
     telling: Telling,
 ) -> Result<Stored, NotPlaced> {
     let placed = outcome?;
-    let news = if placed.duplicate {
-        News::none()
-    } else {
-        let Telling { sender, aside, smile, .. } = telling;
-        let conversation = ConversationId::new(row.conversation);
-        let message = Message { smile, ..message(row, &placed, &sender) };
-        let event = Event::MessagePosted { message: Arc::new(message), sender, aside };
-        News::none()
-            .conversation(conversation, Notice::new([Topic::Conversation(conversation)], event))
-    };
-    Ok((placed, store.dispatch(news).await))
+    let news = if placed.duplicate { News::none() } else { posted(row, &placed, telling) };
+    Ok((placed, store.tell_behind(way, news).await))
+}
+
+/// What there is to tell of a stored message.
+pub(super) fn posted(row: &NewRow, placed: &Placed, telling: Telling) -> News {
+    let Telling { sender, aside, smile, .. } = telling;
+    let conversation = ConversationId::new(row.conversation);
+    let message = Message { smile, ..message(row, placed, &sender) };
+    let event = Event::MessagePosted { message: Arc::new(message), sender, aside };
+    News::none().conversation(conversation, Notice::new([Topic::Conversation(conversation)], event))
 }
 
 fn message(row: &NewRow, placed: &Placed, sender: &Party) -> Message {

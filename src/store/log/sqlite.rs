@@ -17,6 +17,7 @@ use super::batch::{Batch, Cursor, Mark, NewMedia, NewRow, Outcome, Placed};
 use super::plan::{Head, Key, Numbered, Plan, conversations};
 use crate::store::counters::MESSAGES;
 use crate::store::error::{constraint_of_columns, is_transient_sqlite};
+use crate::store::witness::Commit;
 use crate::store::{Durability, StoreError};
 
 const INSERT: &str = "INSERT INTO messages (id, conversation_id, seq, revision, shown, sender, link_id, \
@@ -35,6 +36,8 @@ pub(super) struct Job {
     pub(super) look_up: bool,
     /// Until when to wait for others that write.
     pub(super) deadline: Instant,
+    /// What names the transaction, if it has messages.
+    pub(super) commit: Option<Commit>,
 }
 
 /// What came of it; the outcomes are those of the attempt, also if the commit failed.
@@ -108,6 +111,10 @@ impl Desk {
         *outcomes = insert(db, &rows, job.look_up)?;
         if job.marks {
             advance(db, &job.batch.marks)?;
+        }
+        if let Some(commit) = job.commit {
+            let sql = "UPDATE commits SET number = ?2 WHERE witness = ?1";
+            execute(db, sql, params![&commit.witness[..], commit.number])?;
         }
         commit(db)
     }
@@ -343,7 +350,7 @@ mod tests {
         };
         let batch = Arc::new(Batch { rows: vec![row], marks: Vec::new() });
         let deadline = Instant::now() + Duration::from_secs(5);
-        Job { batch, picks: vec![0], marks: false, look_up: false, deadline }
+        Job { batch, picks: vec![0], marks: false, look_up: false, deadline, commit: None }
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use super::batch::{Batch, NotPlaced, Outcome, Placed};
 use super::sqlite::{Attempt, Job, Lane};
 use super::{portable, postgres};
 use crate::store::transaction::{FIRST_PAUSE, LONGEST_PAUSE};
+use crate::store::witness::Commit;
 use crate::store::{Store, StoreError, WriteTurn};
 
 /// The constraint that a repeated sending runs into.
@@ -27,6 +28,17 @@ const MARKS: Duration = Duration::from_secs(5);
 pub struct BatchWriter {
     store: Store,
     way: Way,
+    doubtful: Vec<Doubtful>,
+    /// The marks of the last batch could not be stored in time.
+    marks_left: bool,
+}
+
+/// What an attempt stored if it was committed, which is not known.
+#[derive(Debug)]
+pub(super) struct Doubtful {
+    pub(super) commit: Commit,
+    /// Which rows, and the numbers they had.
+    pub(super) placed: Vec<(usize, Placed)>,
 }
 
 #[derive(Debug)]
@@ -48,6 +60,8 @@ struct Progress {
     outcomes: Vec<Outcome>,
     /// Rows in attempts whose outcome is unknown, and the ids they had there, as far as that is known.
     unknown: HashMap<usize, Option<i64>>,
+    doubtful: Vec<Doubtful>,
+    marks_left: bool,
 }
 
 impl BatchWriter {
@@ -58,18 +72,19 @@ impl BatchWriter {
             DbBackend::Postgres => Way::Postgres,
             _ => Way::Portable,
         };
-        Ok(Self { store, way })
+        Ok(Self { store, way, doubtful: Vec::new(), marks_left: false })
     }
 
     /// The way that is the same everywhere.
     pub fn portable(store: Store) -> Self {
-        Self { store, way: Way::Portable }
+        Self { store, way: Way::Portable, doubtful: Vec::new(), marks_left: false }
     }
 
     /// Stores the batch; one outcome for each row, in their order. Takes until the last deadline at most.
     pub async fn write(&mut self, turn: &mut WriteTurn, batch: &Arc<Batch>) -> Vec<Outcome> {
         let outcomes = vec![Err(NotPlaced::Unavailable); batch.rows.len()];
-        let mut progress = Progress { outcomes, unknown: HashMap::new() };
+        let mut progress =
+            Progress { outcomes, unknown: HashMap::new(), doubtful: Vec::new(), marks_left: false };
         let mut picks = Vec::with_capacity(batch.rows.len());
         for (pick, row) in batch.rows.iter().enumerate() {
             if row.is_sound() {
@@ -82,7 +97,27 @@ impl BatchWriter {
         while let Some(part) = parts.pop() {
             parts.extend(self.settle(turn, batch, part, &mut progress).await);
         }
+        self.marks_left = progress.marks_left;
+        // What was tried again, and is known now, is nobody's doubt.
+        for mut doubtful in progress.doubtful {
+            let is_unknown =
+                |pick: usize| progress.outcomes[pick] == Err(NotPlaced::OutcomeUnknown);
+            doubtful.placed.retain(|(pick, _)| is_unknown(*pick));
+            if !doubtful.placed.is_empty() {
+                self.doubtful.push(doubtful);
+            }
+        }
         progress.outcomes
+    }
+
+    /// What the last batch may have stored although its rows are answered as unknown.
+    pub(super) fn take_doubtful(&mut self) -> Vec<Doubtful> {
+        std::mem::take(&mut self.doubtful)
+    }
+
+    /// Whether the marks of the last batch are still to be stored.
+    pub(super) const fn has_marks_left(&self) -> bool {
+        self.marks_left
     }
 
     /// Tries until the part is stored, refused or out of time; returns what to try on its own, last first.
@@ -100,7 +135,15 @@ impl BatchWriter {
             if part.picks.is_empty() && !part.marks {
                 return Vec::new();
             }
-            let (stored, outcomes) = self.attempt(turn, batch, &part, deadline).await;
+            // Marks alone are told of long before they are stored.
+            let commit = match part.picks.is_empty() {
+                true => Ok(None),
+                false => turn.next_commit(deadline, self.store.clock().now()).await.map(Some),
+            };
+            let (commit, (stored, outcomes)) = match commit {
+                Ok(commit) => (commit, self.attempt(turn, batch, &part, deadline, commit).await),
+                Err(error) => (None, (Err(error), Vec::new())),
+            };
             let error = match stored {
                 Ok(()) => {
                     progress.record(&part, outcomes);
@@ -109,7 +152,10 @@ impl BatchWriter {
                 Err(error) => error,
             };
             match error {
-                StoreError::OutcomeUnknown(_) => progress.remember(&part, &outcomes),
+                StoreError::OutcomeUnknown(_) => {
+                    progress.remember(&part, &outcomes, commit);
+                    turn.renew_witness();
+                }
                 error if error.is_duplicate_of(KEYS) && !part.look_up => {
                     part.look_up = true;
                     continue;
@@ -131,6 +177,7 @@ impl BatchWriter {
         batch: &Arc<Batch>,
         part: &Part,
         deadline: Instant,
+        commit: Option<Commit>,
     ) -> Attempt {
         if let Way::Sqlite(lane) = &self.way {
             let job = Job {
@@ -139,6 +186,7 @@ impl BatchWriter {
                 marks: part.marks,
                 look_up: part.look_up,
                 deadline,
+                commit,
             };
             if let Some(attempt) = lane.attempt(job).await {
                 return attempt;
@@ -160,6 +208,9 @@ impl BatchWriter {
                 };
                 if part.marks {
                     portable::advance(tx, &batch.marks).await?;
+                }
+                if let Some(commit) = commit {
+                    commit.note(tx).await?;
                 }
                 Ok(())
             })
@@ -189,7 +240,10 @@ impl Part {
             }
             in_time
         });
-        self.marks &= !self.picks.is_empty() || marks_until > now;
+        if self.marks && self.picks.is_empty() && marks_until <= now {
+            self.marks = false;
+            progress.marks_left = true;
+        }
         let deadlines = self.picks.iter().map(|pick| batch.rows[*pick].deadline);
         deadlines.max().unwrap_or(marks_until)
     }
@@ -231,7 +285,15 @@ impl Progress {
         }
     }
 
-    fn remember(&mut self, part: &Part, outcomes: &[Outcome]) {
+    fn remember(&mut self, part: &Part, outcomes: &[Outcome], commit: Option<Commit>) {
+        if let Some(commit) = commit {
+            let picks = part.picks.iter().copied();
+            let fresh = picks.zip(outcomes).filter_map(|(pick, outcome)| match outcome {
+                Ok(placed) if !placed.duplicate => Some((pick, placed.clone())),
+                _ => None,
+            });
+            self.doubtful.push(Doubtful { commit, placed: fresh.collect() });
+        }
         for (place, pick) in part.picks.iter().enumerate() {
             match outcomes.get(place) {
                 None => self.unknown.insert(*pick, None),

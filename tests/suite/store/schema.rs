@@ -53,6 +53,7 @@ async fn every_table_has_the_columns_of_its_entity() {
             notices,
             multichat_parked,
             group_refs,
+            commits,
             counters
         );
     }

@@ -179,6 +179,50 @@ impl Server {
         Database { name: self.name, url: self.url(&name), _dir: None }
     }
 
+    /// The socket it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.join(if self.name == "MariaDB" { "socket" } else { ".s.PGSQL.5432" })
+    }
+
+    /// A database of it, by way of a port that leads to its socket.
+    pub(crate) fn url_by(&self, port: u16, database: &Database) -> String {
+        let name = database.url.split(['/', '?']).nth(3).unwrap_or_default();
+        match self.name {
+            "MariaDB" => format!("mysql://root@127.0.0.1:{port}/{name}"),
+            _ => format!("postgres://klatsch@127.0.0.1:{port}/{name}"),
+        }
+    }
+
+    /// Sends a signal to the server and what it has started: `STOP`, `CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        for pid in self.pids() {
+            // One may have ended meanwhile.
+            let _ = Command::new("kill")
+                .args([&format!("-{signal}"), &pid])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+
+    /// The processes of the server, its own and no others.
+    fn pids(&self) -> Vec<String> {
+        let children = |pid: &str| -> Vec<String> {
+            let path = format!("/proc/{pid}/task/{pid}/children");
+            let list = std::fs::read_to_string(path).unwrap_or_default();
+            list.split_whitespace().map(ToOwned::to_owned).collect()
+        };
+        let mut pids: Vec<String> = Vec::new();
+        let mut next = children(&self.keeper.id().to_string());
+        while let Some(pid) = next.pop() {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            next.extend(children(&pid));
+            if name.starts_with("postgres") || name.starts_with("mariadbd") {
+                pids.push(pid);
+            }
+        }
+        pids
+    }
+
     fn url(&self, database: &str) -> String {
         let dir = self.dir.display();
         match self.name {
@@ -190,6 +234,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // A stopped one would not hear that it is to end.
+        self.signal("CONT");
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
     }
@@ -216,7 +262,7 @@ fn keep(start: &str, signal: &str, dir: &Path) -> Child {
 }
 
 /// A new directory that the user may write to.
-fn directory(user: &str) -> PathBuf {
+pub(crate) fn directory(user: &str) -> PathBuf {
     let dir =
         tempfile::Builder::new().prefix("klatsch-").tempdir().expect("a directory can be made");
     if let Some((uid, gid)) = other_user(user) {
@@ -226,7 +272,7 @@ fn directory(user: &str) -> PathBuf {
 }
 
 /// The command as that user, if we are root: these servers refuse to run as root.
-fn as_user(user: &str, command: &str) -> String {
+pub(crate) fn as_user(user: &str, command: &str) -> String {
     match other_user(user) {
         Some((uid, gid)) => {
             format!("exec setpriv --reuid={uid} --regid={gid} --clear-groups {command}")
