@@ -57,6 +57,12 @@ async fn open(durability: Durability) -> (TempDir, Store) {
     store.migrate().await.expect("the schema can be made");
     store
         .write(async |tx| {
+            tx.execute_unprepared(
+                "INSERT INTO users (id, email, email_key, username, first_name, last_name, created_at, updated_at, is_active, \
+                 is_superuser, is_staff, is_employee, balance) VALUES (1, 'a', 'a', 'a', '', '', 0, 0, TRUE, FALSE, FALSE, \
+                 FALSE, 0)",
+            )
+            .await?;
             for id in 1..=CONVERSATIONS {
                 tx.execute_unprepared(&format!(
                     "INSERT INTO conversations (id, kind, access, title, description, device_access, created_at, \
@@ -64,6 +70,11 @@ async fn open(durability: Durability) -> (TempDir, Store) {
                 ))
                 .await?;
                 tx.execute_unprepared(&format!("INSERT INTO conversation_heads VALUES ({id}, 0, 0)")).await?;
+                tx.execute_unprepared(&format!(
+                    "INSERT INTO members (id, conversation_id, user_id, role, live, joined_seq, created_at, updated_at, \
+                     delivered_shown, read_shown, read_seq, courier_shown) VALUES ({id}, {id}, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0)"
+                ))
+                .await?;
             }
             Ok(())
         })
@@ -73,10 +84,12 @@ async fn open(durability: Durability) -> (TempDir, Store) {
 }
 
 fn row() -> NewRow {
+    let conversation = 1 + i64::from(rand::random::<u16>()) % CONVERSATIONS;
     NewRow {
-        conversation: 1 + i64::from(rand::random::<u16>()) % CONVERSATIONS,
+        conversation,
         sender: 1,
-        link: None,
+        link: Some(conversation),
+        login: None,
         client_key: Uuid::now_v7().into_bytes(),
         kind: 0,
         text: TEXT.into(),

@@ -45,6 +45,8 @@ pub use name::{Email, Username};
 pub use party::{Device, Party, User};
 pub use receipt::{Marked, Receipt};
 pub use refusal::{Refusal, RefusalKind};
-pub use reply::{Charge, IceServer, Identified, Outcome, Page, Posted, Reply, ShownPage};
+pub use reply::{
+    Attending, Charge, IceServer, Identified, Outcome, Page, Posted, Reply, ShownPage,
+};
 pub use rooms::{Missed, Past, Replay, RoomCommand, RoomReply};
 pub use time::Timestamp;

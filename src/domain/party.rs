@@ -46,6 +46,19 @@ impl User {
         self.staff || self.superuser
     }
 
+    /// What those see of it who share nothing with it: its names and dates.
+    #[must_use]
+    pub fn as_a_stranger(&self) -> Self {
+        Self { email: String::new(), birthday: None, online: false, ..self.clone() }
+    }
+
+    /// What the circle sees that has invited it: the address that it invited, no names before they accept.
+    #[must_use]
+    pub fn as_invited(&self) -> Self {
+        let (first_name, last_name) = (String::new(), String::new());
+        Self { email: self.email.clone(), first_name, last_name, ..self.as_a_stranger() }
+    }
+
     /// The name shown to people: the full name, else the handle.
     pub fn display_name(&self) -> String {
         match (self.first_name.trim(), self.last_name.trim()) {
@@ -93,6 +106,15 @@ impl Party {
         match self {
             Self::User(user) => Principal::User(user.id),
             Self::Device(device) => Principal::Device(device.id),
+        }
+    }
+
+    /// What those see of it who share nothing with it.
+    #[must_use]
+    pub fn as_a_stranger(&self) -> Self {
+        match self {
+            Self::User(user) => Self::User(user.as_a_stranger().into()),
+            Self::Device(_) => self.clone(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! What the one who asked is told when a command was carried out.
 
+use std::collections::BTreeSet;
+
 use super::{
     CallReply, ChatReply, ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place,
-    Refusal, Revision, RoomReply, Seq, Shown, Written,
+    Refusal, Revision, RoomReply, Seq, Shown, UserId, Written,
 };
 
 /// What became of a command.
@@ -76,6 +78,17 @@ pub struct Identified {
     pub first: bool,
 }
 
+/// A conversation that is listened to, and of whom everything may be shown there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attending {
+    /// Whether all who are in it share a circle.
+    pub in_circle: bool,
+    /// Whether it brings nobody together.
+    pub is_room: bool,
+    /// With whom the listener shares something, where that is not everybody.
+    pub known: BTreeSet<UserId>,
+}
+
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -85,6 +98,8 @@ pub enum Reply {
     Forgotten,
     /// Nothing that needs saying.
     Done,
+    /// The conversation is listened to; of whom there everything may be shown.
+    Attending(Attending),
     /// Everything up to here is read now, if that is new.
     ReadUpTo(Option<Seq>),
     /// A message was stored.

@@ -63,6 +63,8 @@ permit! {
 permit! {
     /// Proof that a circle may be renamed.
     MayRenameCircle {
+        /// Who renames it.
+        by: Principal,
         /// Which.
         circle: CircleId,
     }
@@ -71,6 +73,8 @@ permit! {
 permit! {
     /// Proof that `user` may be invited.
     MayInviteToCircle {
+        /// Who invites.
+        by: Principal,
         /// Where to.
         circle: CircleId,
         /// Who.
@@ -115,6 +119,8 @@ permit! {
 permit! {
     /// Proof that a device's name may be changed.
     MayRenameDevice {
+        /// Who renames it.
+        by: Principal,
         /// Which.
         device: DeviceId,
         /// Whose circle.
@@ -129,6 +135,8 @@ permit! {
         circle: CircleId,
         /// Whose membership becomes `ADMIN` by it, if anybody's.
         buyer: Option<UserId>,
+        /// The administrator who gives it, if it was not bought.
+        administrator: Option<UserId>,
     }
 }
 
@@ -149,7 +157,7 @@ pub fn may_see_circle(standing: &CircleStanding) -> Result<MaySeeCircle, Refusal
 /// Members, and the circle's device.
 pub fn may_rename_circle(standing: &CircleStanding) -> Result<MayRenameCircle, Refusal> {
     standing.require_belonging()?;
-    Ok(MayRenameCircle { circle: standing.circle.id })
+    Ok(MayRenameCircle { by: standing.principal, circle: standing.circle.id })
 }
 
 /// Members and the circle's device invite whoever is neither member nor invited.
@@ -166,7 +174,7 @@ pub fn may_invite_to_circle(
     if invited {
         return Err(Refusal::conflict("this user is invited already"));
     }
-    Ok(MayInviteToCircle { circle: standing.circle.id, user })
+    Ok(MayInviteToCircle { by: standing.principal, circle: standing.circle.id, user })
 }
 
 /// The one who is invited.
@@ -220,7 +228,7 @@ pub fn may_rename_device(
     if !allowed {
         return Err(Refusal::forbidden("only an administrator of its circle may do that"));
     }
-    Ok(MayRenameDevice { device, circle: standing.circle.id })
+    Ok(MayRenameDevice { by: standing.principal, device, circle: standing.circle.id })
 }
 
 /// Members, of a circle without a device.
@@ -229,19 +237,23 @@ pub fn may_buy_device(standing: &CircleStanding) -> Result<MayEquip, Refusal> {
     let Some(buyer) = standing.principal.user() else {
         return Err(Refusal::forbidden("a device buys nothing"));
     };
-    equip(&standing.circle, Some(buyer))
+    equip(&standing.circle, Some(buyer), None)
 }
 
 /// Administrators of the server, for a circle without a device.
-pub fn may_equip(_: &MayAdminister, circle: &Circle) -> Result<MayEquip, Refusal> {
-    equip(circle, None)
+pub fn may_equip(by: &MayAdminister, circle: &Circle) -> Result<MayEquip, Refusal> {
+    equip(circle, None, Some(by.user()))
 }
 
-fn equip(circle: &Circle, buyer: Option<UserId>) -> Result<MayEquip, Refusal> {
+fn equip(
+    circle: &Circle,
+    buyer: Option<UserId>,
+    administrator: Option<UserId>,
+) -> Result<MayEquip, Refusal> {
     if circle.device.is_some() {
         return Err(Refusal::conflict("the circle has a device already"));
     }
-    Ok(MayEquip { circle: circle.id, buyer })
+    Ok(MayEquip { circle: circle.id, buyer, administrator })
 }
 
 /// Users who are superusers and active.

@@ -85,6 +85,8 @@ permit! {
 permit! {
     /// Proof that its holder may announce a file that belongs to no message.
     MayShelve {
+        /// Who announces it.
+        by: Principal,
         /// What it will belong to.
         owner: MediaOwner,
     }
@@ -136,7 +138,7 @@ pub fn may_shelve(principal: Principal, shelf: &Shelf) -> Result<MayShelve, Refu
     if !allowed {
         return Err(Refusal::forbidden("you may not announce files for somebody else"));
     }
-    Ok(MayShelve { owner })
+    Ok(MayShelve { by: principal, owner })
 }
 
 fn reads(principal: Principal, shelf: &Shelf) -> bool {

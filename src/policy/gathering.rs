@@ -40,6 +40,15 @@ pub fn may_gather(
     Ok(MayGather { creator, others })
 }
 
+/// A group without a circle takes one more only while it has fewer than `most`.
+pub fn require_room_for_one(members: usize, most: usize) -> Result<(), Refusal> {
+    if members < most {
+        return Ok(());
+    }
+    let text = format!("a group may have at most {most} members (limits.group_members)");
+    Err(Refusal::forbidden(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

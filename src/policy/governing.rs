@@ -43,8 +43,12 @@ permit! {
 permit! {
     /// Proof that `invitee` may be made a member.
     MayInvite {
+        /// Who invites.
+        by: Principal,
         /// Where.
         conversation: ConversationId,
+        /// Which circle owns it.
+        circle: Option<CircleId>,
         /// Who becomes a member.
         invitee: UserId,
     }
@@ -55,6 +59,8 @@ permit! {
     MayPromote {
         /// Where.
         conversation: ConversationId,
+        /// Who hands over.
+        promoter: Principal,
         /// The membership that hands over.
         by: LinkId,
         /// Who takes over.
@@ -93,6 +99,8 @@ permit! {
 permit! {
     /// Proof that a conversation's title may be changed.
     MayRename {
+        /// Who renames.
+        by: Principal,
         /// What gets another title.
         conversation: ConversationId,
     }
@@ -101,6 +109,8 @@ permit! {
 permit! {
     /// Proof that the circle's device may be let in or out.
     MaySetDevice {
+        /// Who lets it in or out.
+        by: Principal,
         /// Where.
         conversation: ConversationId,
         /// In or out.
@@ -110,7 +120,7 @@ permit! {
 
 /// Proof that its holder may add, change and remove rooms.
 #[derive(Debug)]
-pub struct MayKeepRooms(());
+pub struct MayKeepRooms(Option<UserId>);
 
 /// Two different members of a circle begin a group there.
 pub fn may_start(beginning: Beginning) -> Result<MayStart, Refusal> {
@@ -136,7 +146,12 @@ pub fn may_invite(standing: &Standing, invitee: Invitee) -> Result<MayInvite, Re
     if standing.conversation.circle.is_some() && !invitee.in_circle {
         return Err(Refusal::forbidden("this person is not in the conversation's circle"));
     }
-    Ok(MayInvite { conversation: standing.conversation.id, invitee: invitee.user })
+    Ok(MayInvite {
+        by: standing.principal,
+        conversation: standing.conversation.id,
+        circle: standing.conversation.circle,
+        invitee: invitee.user,
+    })
 }
 
 /// An administrator hands the administration to another member.
@@ -147,7 +162,8 @@ pub fn may_promote(
 ) -> Result<MayPromote, Refusal> {
     let (by, seat) = require_other_member(standing, user, seat)?;
     let conversation = standing.conversation.id;
-    Ok(MayPromote { conversation, by: by.link, user, link: seat.link })
+    let promoter = standing.principal;
+    Ok(MayPromote { conversation, promoter, by: by.link, user, link: seat.link })
 }
 
 /// An administrator puts another member out.
@@ -199,7 +215,7 @@ pub fn may_rename(standing: &Standing) -> Result<MayRename, Refusal> {
             standing.require_group()?;
         }
     }
-    Ok(MayRename { conversation: standing.conversation.id })
+    Ok(MayRename { by: standing.principal, conversation: standing.conversation.id })
 }
 
 /// Administrators let the device in and out; a device lets itself out only.
@@ -211,21 +227,26 @@ pub fn may_set_device(standing: &Standing, on: bool) -> Result<MaySetDevice, Ref
     if standing.conversation.circle.is_none() {
         return Err(Refusal::forbidden("this conversation belongs to no circle"));
     }
-    Ok(MaySetDevice { conversation: standing.conversation.id, on })
+    Ok(MaySetDevice { by: standing.principal, conversation: standing.conversation.id, on })
 }
 
 /// Staff keeps rooms.
-pub fn may_keep_rooms(staff: bool) -> Result<MayKeepRooms, Refusal> {
+pub fn may_keep_rooms(user: UserId, staff: bool) -> Result<MayKeepRooms, Refusal> {
     if !staff {
         return Err(Refusal::forbidden("rooms are kept by staff"));
     }
-    Ok(MayKeepRooms(()))
+    Ok(MayKeepRooms(Some(user)))
 }
 
 impl MayKeepRooms {
     /// The operator at the command line owns the machine and needs nobody's leave.
     pub const fn operator() -> Self {
-        Self(())
+        Self(None)
+    }
+
+    /// Who keeps them; none for the operator.
+    pub const fn user(&self) -> Option<UserId> {
+        self.0
     }
 }
 
@@ -375,7 +396,7 @@ mod tests {
 
     #[test]
     fn rooms_are_kept_by_staff() {
-        assert_eq!(verdict(may_keep_rooms(true)), OK);
-        assert_eq!(verdict(may_keep_rooms(false)), FORBIDDEN);
+        assert_eq!(verdict(may_keep_rooms(ANN, true)), OK);
+        assert_eq!(verdict(may_keep_rooms(ANN, false)), FORBIDDEN);
     }
 }

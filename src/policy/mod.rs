@@ -31,7 +31,7 @@ pub use files::{
     CircleSeat, MayDiscard, MayFetch, MayFill, MayShelve, Shelf, may_discard, may_fetch, may_fill,
     may_shelve,
 };
-pub use gathering::{MayGather, may_gather};
+pub use gathering::{MayGather, may_gather, require_room_for_one};
 pub use governing::{
     Beginning, Invitee, MayInvite, MayKeepRooms, MayKick, MayPromote, MayQuit, MayRename,
     MaySetDevice, MayStart, may_invite, may_keep_rooms, may_kick, may_promote, may_quit,

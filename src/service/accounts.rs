@@ -186,7 +186,7 @@ impl Services {
             birthday: wish.birthday.map(Some),
             ..UserChange::default()
         };
-        self.amend(user_of(caller)?, change).await
+        self.amend(caller, user_of(caller)?, change).await
     }
 
     /// Changes one's own password, which ends all other logins.
@@ -210,11 +210,11 @@ impl Services {
         let keep_login: Option<LoginId> = Some(caller.login);
         let change =
             UserChange { password_hash: Some(Some(hash)), keep_login, ..UserChange::default() };
-        self.amend(user.id, change).await
+        self.amend(caller, user.id, change).await
     }
 
-    async fn amend(&self, id: UserId, change: UserChange) -> Result<(), Refusal> {
-        match self.store().change_user(id, change).await.map_err(taken)? {
+    async fn amend(&self, caller: &Caller, id: UserId, change: UserChange) -> Result<(), Refusal> {
+        match self.store_for(caller).change_user(id, change).await.map_err(taken)? {
             Amended::To(_) => Ok(()),
             Amended::BadBalance(_) => Err(Refusal::malformed("the balance would fall below zero")),
             Amended::Gone => Err(Refusal::not_found("there is no such account")),
@@ -231,7 +231,7 @@ impl Services {
         if token.chars().count() > PUSH_TOKEN_CHARS {
             return Err(too_long("android_token", PUSH_TOKEN_CHARS));
         }
-        Ok(self.store().set_android_token(user_of(caller)?, token).await?)
+        Ok(self.store_for(caller).set_android_token(user_of(caller)?, token).await?)
     }
 
     /// A token for chat bots, which tells who the user is and opens nothing here.
@@ -293,8 +293,8 @@ impl Services {
         id: UserId,
         change: UserChange,
     ) -> Result<Amended, Refusal> {
-        self.require_administrator(caller).await?;
-        Ok(self.store().change_user(id, change).await?)
+        let permit = self.require_administrator(caller).await?;
+        Ok(self.store_for(caller).amend_user(&permit, id, change).await?)
     }
 
     pub(super) fn check_password(&self, password: &str) -> Result<(), Refusal> {

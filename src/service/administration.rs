@@ -18,9 +18,9 @@ impl Services {
 
     /// Makes a user an administrator.
     pub async fn promote_account(&self, caller: &Caller, id: UserId) -> Result<(), Refusal> {
-        self.require_administrator(caller).await?;
+        let permit = self.require_administrator(caller).await?;
         let change = UserChange { superuser: Some(true), ..UserChange::default() };
-        match self.store().change_user(id, change).await? {
+        match self.store_for(caller).amend_user(&permit, id, change).await? {
             Amended::To(_) | Amended::BadBalance(_) => Ok(()),
             Amended::Gone => Err(Refusal::not_found("there is no such user")),
         }
@@ -29,7 +29,7 @@ impl Services {
     /// Removes a circle with everything in it.
     pub async fn remove_circle(&self, caller: &Caller, id: CircleId) -> Result<(), Refusal> {
         let permit = self.require_administrator(caller).await?;
-        found(self.store().remove_circle(&permit, id).await?, unknown_circle)
+        found(self.store_for(caller).remove_circle(&permit, id).await?, unknown_circle)
     }
 
     /// Makes a conversation in a circle that nobody is in.
@@ -42,7 +42,7 @@ impl Services {
         let permit = self.require_administrator(caller).await?;
         self.store().find_circle(circle).await?.ok_or_else(unknown_circle)?;
         check_title("conversation_name", title)?;
-        let made = self.store().add_empty_group(&permit, circle, title).await?;
+        let made = self.store_for(caller).add_empty_group(&permit, circle, title).await?;
         made.ok_or_else(unknown_circle)
     }
 
@@ -53,7 +53,7 @@ impl Services {
         id: ConversationId,
     ) -> Result<(), Refusal> {
         let permit = self.require_administrator(caller).await?;
-        found(self.store().remove_conversation(&permit, id).await?, || {
+        found(self.store_for(caller).remove_conversation(&permit, id).await?, || {
             Refusal::not_found("there is no such conversation")
         })
     }
@@ -70,13 +70,13 @@ impl Services {
         let circle = self.store().find_circle(circle).await?.ok_or_else(unknown_circle)?;
         username.as_deref().map_or(Ok(()), check_device_username)?;
         let permit = policy::may_equip(&permit, &circle)?;
-        self.start_device(permit, name, username).await
+        self.start_device(caller, permit, name, username).await
     }
 
     /// Removes a device.
     pub async fn remove_device(&self, caller: &Caller, id: DeviceId) -> Result<(), Refusal> {
         let permit = self.require_administrator(caller).await?;
-        found(self.store().remove_device(&permit, id).await?, unknown_device)
+        found(self.store_for(caller).remove_device(&permit, id).await?, unknown_device)
     }
 
     /// Switches a device on, if the key is right.
@@ -91,7 +91,7 @@ impl Services {
         if keys.key != key {
             return Err(Refusal::malformed("the activation key is wrong"));
         }
-        found(self.store().activate_device(&permit, id).await?, unknown_device)
+        found(self.store_for(caller).activate_device(&permit, id).await?, unknown_device)
     }
 
     /// What sets a device up.

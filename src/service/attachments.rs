@@ -5,7 +5,7 @@ use crate::domain::{
     RefusalKind, UserId,
 };
 use crate::policy::{self, MayAdminister, Shelf};
-use crate::store::{Arrived, Description, Incoming, StoreError};
+use crate::store::{Arrived, Description, Incoming};
 
 use super::naming::{safe_name, sniff};
 use super::{Caller, Services, found};
@@ -155,7 +155,7 @@ impl Services {
         // Much may have changed while the bytes came.
         let (_, facts) = self.file_for(caller, id).await?;
         let permit = policy::may_fill(caller.principal, id, &facts)?;
-        self.store().fill(permit, arrived).await?.ok_or_else(unknown_file)
+        self.store_for(caller).fill(permit, arrived).await?.ok_or_else(unknown_file)
     }
 
     /// What is known of a file.
@@ -183,10 +183,14 @@ impl Services {
         let mut permits = Vec::with_capacity(wanted.len());
         for one in wanted {
             let owner = one.owner.unwrap_or_else(|| own(caller.principal));
-            let facts = self.shelf(caller, owner).await?.ok_or_else(|| unknown_owner(owner))?;
+            let facts = self
+                .store()
+                .shelf(caller.principal, owner)
+                .await?
+                .ok_or_else(|| unknown_owner(owner))?;
             permits.push((policy::may_shelve(caller.principal, &facts)?, one.purpose, one.name));
         }
-        Ok(self.store().shelve(permits).await?)
+        Ok(self.store_for(caller).shelve(permits).await?)
     }
 
     /// The files that somebody uses for a purpose; none where the caller may not see them.
@@ -197,7 +201,9 @@ impl Services {
         purpose: &str,
     ) -> Result<Vec<Media>, Refusal> {
         let owner = owner.unwrap_or_else(|| own(caller.principal));
-        let Some(facts) = self.shelf(caller, owner).await? else { return Ok(Vec::new()) };
+        let Some(facts) = self.store().shelf(caller.principal, owner).await? else {
+            return Ok(Vec::new());
+        };
         let mut list = self.store().list_medias(owner, Some(purpose)).await?;
         list.retain(|media| policy::may_fetch(caller.principal, media.id, &facts).is_ok());
         Ok(list)
@@ -207,7 +213,7 @@ impl Services {
     pub async fn delete_media(&self, caller: &Caller, id: MediaId) -> Result<(), Refusal> {
         let (_, facts) = self.file_for(caller, id).await?;
         let permit = policy::may_discard(caller.principal, id, &facts)?;
-        let orphan = self.store().discard(permit).await?.ok_or_else(unknown_file)?;
+        let orphan = self.store_for(caller).discard(permit).await?.ok_or_else(unknown_file)?;
         self.forget_bytes(orphan).await;
         Ok(())
     }
@@ -262,50 +268,9 @@ impl Services {
 
     async fn file_for(&self, caller: &Caller, id: MediaId) -> Result<(Media, Shelf), Refusal> {
         let media = self.store().find_media(id).await?.ok_or_else(unknown_file)?;
-        let facts = self.shelf(caller, media.owner).await?.ok_or_else(unknown_file)?;
+        let facts =
+            self.store().shelf(caller.principal, media.owner).await?.ok_or_else(unknown_file)?;
         Ok((media, facts))
-    }
-
-    /// What a file belongs to, and how the caller stands to it; none if it is gone.
-    pub(super) async fn shelf(
-        &self,
-        caller: &Caller,
-        owner: MediaOwner,
-    ) -> Result<Option<Shelf>, StoreError> {
-        let who = caller.principal;
-        Ok(match owner {
-            MediaOwner::Message(id) => {
-                let message = self.store().find_message(id).await?;
-                let Some(message) = message.filter(|message| message.deleted.is_none()) else {
-                    return Ok(None);
-                };
-                let standing = self.store().standing_now(who, message.conversation).await?;
-                standing.map(|standing| Shelf::Message {
-                    standing: standing.as_ref().clone(),
-                    author: message.author,
-                    kind: message.kind,
-                })
-            }
-            MediaOwner::User(owner) => {
-                let Some(_) = self.store().find_user(owner).await? else { return Ok(None) };
-                let shares_circle = self.store().share_circle(who, Principal::User(owner)).await?;
-                Some(Shelf::User { owner, shares_circle })
-            }
-            MediaOwner::Device(owner) => {
-                let Some(_) = self.store().find_device(owner).await? else { return Ok(None) };
-                let in_circle = self.store().share_circle(who, Principal::Device(owner)).await?;
-                Some(Shelf::Device { owner, in_circle })
-            }
-            MediaOwner::Circle(owner) => {
-                let standing = self.store().circle_standing(who, owner).await?;
-                standing.map(|standing| Shelf::Circle {
-                    owner,
-                    seat: standing.seat,
-                    own_device: who.device().is_some() && standing.belongs(),
-                })
-            }
-            MediaOwner::Smile(id) => Some(Shelf::Smile(id)),
-        })
     }
 }
 

@@ -1,8 +1,10 @@
 //! Listening: who hears a conversation or a circle right now, and who is typing there.
 
+use std::collections::BTreeSet;
+
 use super::typing::Saying;
 use super::{Caller, Services, places};
-use crate::domain::{CircleId, ConversationId, Dialect, Refusal, Topic};
+use crate::domain::{Attending, CircleId, ConversationId, Dialect, Kind, Refusal, Topic};
 use crate::hub::{Attendee, Kept};
 use crate::policy;
 
@@ -14,6 +16,28 @@ impl Services {
         conversation: ConversationId,
     ) -> Result<(), Refusal> {
         self.attend(caller, conversation, None).await
+    }
+
+    /// The same, and of whom everything may be shown there.
+    pub(super) async fn attend_and_know(
+        &self,
+        caller: &Caller,
+        conversation: ConversationId,
+    ) -> Result<Attending, Refusal> {
+        self.attend_conversation(caller, conversation).await?;
+        let standing = self.standing_in(caller, conversation).await?;
+        let in_circle = standing.conversation.circle.is_some();
+        let is_room = standing.conversation.kind == Kind::Room;
+        let known = if in_circle {
+            BTreeSet::new()
+        } else if is_room {
+            self.store().list_known(caller.principal, None).await?
+        } else {
+            let members = self.store().list_members(conversation).await?;
+            let members: Vec<_> = members.into_iter().map(|(_, user)| user.id).collect();
+            self.store().list_known(caller.principal, Some(&members)).await?
+        };
+        Ok(Attending { in_circle, is_room, known })
     }
 
     /// The same, and its place may outlive the connection.

@@ -91,7 +91,7 @@ impl Services {
         if other == wish.reader || !found.is_some_and(|user| user.active) {
             return Err(nobody());
         }
-        let conversation = self.store().open_direct(wish.reader, other).await?.id;
+        let conversation = self.store_for(caller).open_direct(wish.reader, other).await?.id;
         let turn = self.readings().begin(wish.reader).await;
         self.attend_conversation(caller, conversation).await?;
         if let (true, Some(connection)) = (presence, caller.connection) {

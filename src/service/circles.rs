@@ -33,7 +33,7 @@ impl Services {
     pub async fn start_circle(&self, caller: &Caller, name: &str) -> Result<Circle, Refusal> {
         let user = user_of(caller)?;
         check_title("name", name)?;
-        Ok(self.store().start_circle(user, name).await?)
+        Ok(self.store_for(caller).start_circle(user, name).await?)
     }
 
     /// Renames a circle.
@@ -45,7 +45,7 @@ impl Services {
     ) -> Result<(), Refusal> {
         let permit = policy::may_rename_circle(&self.circle_standing(caller, id).await?)?;
         name.as_deref().map_or(Ok(()), |name| check_title("name", name))?;
-        found(self.store().rename_circle(permit, name).await?, unknown_circle)
+        found(self.store_for(caller).rename_circle(permit, name).await?, unknown_circle)
     }
 
     /// A circle with everything in it.
@@ -97,7 +97,7 @@ impl Services {
         let invited = self.store().is_invited(id, user.id).await?;
         let permit = policy::may_invite_to_circle(&standing, user.id, inside, invited)?;
         self.pace_invitations(caller.principal)?;
-        match self.store().invite_to_circle(permit).await {
+        match self.store_for(caller).invite_to_circle(permit).await {
             Ok(invite) => found(invite.is_some(), unknown_circle),
             Err(error) if error.is_duplicate_of("uq_circle_invites_circle_id_user_id") => {
                 Err(Refusal::conflict("this user is invited already"))
@@ -110,7 +110,7 @@ impl Services {
     pub async fn join_circle(&self, caller: &Caller, id: InviteId) -> Result<(), Refusal> {
         let invite = self.find_invite(id).await?;
         let permit = policy::may_answer_invite(user_of(caller)?, &invite)?;
-        match self.store().join_circle(permit).await {
+        match self.store_for(caller).join_circle(permit).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(unknown_invite()),
             Err(error) if error.is_duplicate_of("uq_circle_members_circle_id_user_id") => {
@@ -124,13 +124,13 @@ impl Services {
     pub async fn reject_invite(&self, caller: &Caller, id: InviteId) -> Result<(), Refusal> {
         let invite = self.find_invite(id).await?;
         let permit = policy::may_answer_invite(user_of(caller)?, &invite)?;
-        found(self.store().reject_invite(permit).await?, unknown_invite)
+        found(self.store_for(caller).reject_invite(permit).await?, unknown_invite)
     }
 
     /// Leaves a circle, and its conversations with it.
     pub async fn quit_circle(&self, caller: &Caller, id: CircleId) -> Result<(), Refusal> {
         let permit = policy::may_quit_circle(&self.circle_standing(caller, id).await?)?;
-        found(self.store().quit_circle(permit).await?, || {
+        found(self.store_for(caller).quit_circle(permit).await?, || {
             Refusal::forbidden("you are not a member of this circle")
         })
     }
@@ -149,7 +149,7 @@ impl Services {
         let target = self.user_called(email).await.map_err(|_| stranger())?;
         let link = self.store().find_circle_link(id, target.id).await?.map(|link| link.id);
         let permit = policy::may_kick_from_circle(&standing, target.id, link)?;
-        found(self.store().kick_from_circle(permit).await?, stranger)
+        found(self.store_for(caller).kick_from_circle(permit).await?, stranger)
     }
 
     /// How the asker stands to a circle.

@@ -80,12 +80,36 @@ impl Services {
                 let own = self.store().find_member(id, user).await?;
                 own.into_iter().collect()
             }
-            (Kind::Direct | Kind::Group, _) => self.store().list_members(id).await?,
+            (Kind::Direct | Kind::Group, _) => {
+                let members = self.store().list_members(id).await?;
+                self.as_seen_by(caller, &conversation, members).await?
+            }
         };
         let quantity = cap.unwrap_or(usize::MAX);
         let from = if cap.is_some() { ListFrom::Newest } else { ListFrom::Oldest };
         let messages = self.store().list_messages(&permit, from, quantity, self.cap()).await?;
         Ok(ConversationContent { conversation, circle, members, messages })
+    }
+
+    /// Members of a conversation as one of them sees them: of those who share nothing with it, no addresses.
+    pub(super) async fn as_seen_by(
+        &self,
+        caller: &Caller,
+        conversation: &Conversation,
+        mut members: Vec<(Membership, User)>,
+    ) -> Result<Vec<(Membership, User)>, Refusal> {
+        // Its members are all in the circle.
+        if conversation.circle.is_some() {
+            return Ok(members);
+        }
+        let named: Vec<_> = members.iter().map(|(_, user)| user.id).collect();
+        let known = self.store().list_known(caller.principal, Some(&named)).await?;
+        for (_, user) in &mut members {
+            if !known.contains(&user.id) {
+                *user = user.as_a_stranger();
+            }
+        }
+        Ok(members)
     }
 
     /// The conversations of a circle in which the caller takes part.
@@ -120,7 +144,7 @@ impl Services {
     ) -> Result<(ConversationId, Posted), Refusal> {
         let other = self.addressee(email).await?;
         self.store().find_circle(circle).await?.ok_or_else(unknown_circle)?;
-        self.start(caller.principal, Principal::User(other.id), circle, "Conversation", first).await
+        self.start(caller, Principal::User(other.id), circle, "Conversation", first).await
     }
 
     /// Begins a conversation of a user with the circle's device.
@@ -137,7 +161,7 @@ impl Services {
         let device = standing.circle.device;
         let device = device.ok_or_else(|| Refusal::not_found("the circle has no device"))?;
         let title = title.unwrap_or(standing.circle.name);
-        self.start(caller.principal, Principal::Device(device), circle, &title, first).await
+        self.start(caller, Principal::Device(device), circle, &title, first).await
     }
 
     /// Begins a conversation of the circle's device with a user.
@@ -153,18 +177,19 @@ impl Services {
         };
         let device = self.store().find_device(device).await?.ok_or_else(Refusal::unidentified)?;
         let other = Principal::User(other.id);
-        self.start(caller.principal, other, device.circle, "NewConversation", first).await
+        self.start(caller, other, device.circle, "NewConversation", first).await
     }
 
     async fn start(
         &self,
-        starter: Principal,
+        caller: &Caller,
         other: Principal,
         circle: CircleId,
         title: &str,
         first: FirstMessage,
     ) -> Result<(ConversationId, Posted), Refusal> {
         check_title(title)?;
+        let starter = caller.principal;
         let beginning = Beginning {
             starter,
             other,
@@ -176,7 +201,7 @@ impl Services {
         self.pace_groups(starter)?;
         let opening = Opening { title: title.to_owned(), text: first.text, files: first.files };
         let price = self.log().default_price(Dialect::Neo);
-        Ok(self.store().start_paid_group(permit, opening, price).await?)
+        Ok(self.store_for(caller).start_paid_group(permit, opening, price).await?)
     }
 
     async fn is_inside(&self, principal: Principal, circle: CircleId) -> Result<bool, StoreError> {
@@ -198,7 +223,7 @@ impl Services {
         // Naming the present state is no change, and asks for no further right.
         let device = device_access.filter(|on| *on != standing.conversation.device_access);
         let device = device.map(|on| policy::may_set_device(&standing, on)).transpose()?;
-        let updated = self.store().update_conversation(permit, title, device).await?;
+        let updated = self.store_for(caller).update_conversation(permit, title, device).await?;
         updated.ok_or_else(unknown_conversation)
     }
 
@@ -212,7 +237,7 @@ impl Services {
         let standing = self.standing_in(caller, id).await?;
         let on = on.unwrap_or(!standing.conversation.device_access);
         let permit = policy::may_set_device(&standing, on)?;
-        self.store().set_device(permit).await?.ok_or_else(unknown_conversation).map(drop)
+        self.store_for(caller).set_device(permit).await?.ok_or_else(unknown_conversation).map(drop)
     }
 
     /// Makes somebody a member.
@@ -233,26 +258,15 @@ impl Services {
         let member = self.store().find_seat(id, user).await?.is_some();
         let permit = policy::may_invite(&standing, Invitee { user, member, in_circle })?;
         if standing.conversation.circle.is_none() {
-            self.require_room_for_one(id).await?;
             self.pace_invitations(caller.principal)?;
         }
-        match self.store().invite(permit).await {
+        match self.store_for(caller).invite(permit, self.limits().group_members.get()).await {
             Ok(_) => Ok(()),
             Err(StoreError::Duplicate { .. }) => {
                 Err(Refusal::conflict("this person is in the conversation already"))
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// A group without a circle does not grow for ever.
-    async fn require_room_for_one(&self, id: ConversationId) -> Result<(), Refusal> {
-        let most = self.limits().group_members.get();
-        if self.store().list_members(id).await?.len() >= most {
-            let text = format!("a group may have at most {most} members (limits.group_members)");
-            return Err(Refusal::forbidden(text));
-        }
-        Ok(())
     }
 
     /// Hands the administration to another member.
@@ -264,7 +278,7 @@ impl Services {
     ) -> Result<(), Refusal> {
         let (standing, user, seat) = self.member_named(caller, id, email).await?;
         let permit = policy::may_promote(&standing, user, seat)?;
-        Ok(self.store().promote(permit).await?)
+        Ok(self.store_for(caller).promote(permit).await?)
     }
 
     /// Puts another member out.
@@ -276,14 +290,14 @@ impl Services {
     ) -> Result<(), Refusal> {
         let (standing, user, seat) = self.member_named(caller, id, email).await?;
         let permit = policy::may_kick(&standing, user, seat)?;
-        require_ended(self.store().kick(permit).await?)
+        require_ended(self.store_for(caller).kick(permit).await?)
     }
 
     /// Leaves a conversation.
     pub async fn quit(&self, caller: &Caller, id: ConversationId) -> Result<(), Refusal> {
         let standing = self.standing_in(caller, id).await?;
         let permit = policy::may_quit(&standing)?;
-        require_ended(self.store().quit(permit).await?)
+        require_ended(self.store_for(caller).quit(permit).await?)
     }
 
     async fn member_named(

@@ -110,15 +110,15 @@ impl Services {
         let account = Principal::Device(id);
         let shares = self.store().shares(caller.principal, account).await?;
         policy::may_see_account(caller.principal, account, shares)?;
-        self.content_of(device).await
+        self.content_of(caller, device).await
     }
 
-    async fn content_of(&self, device: Device) -> Result<DeviceContent, Refusal> {
+    async fn content_of(&self, caller: &Caller, device: Device) -> Result<DeviceContent, Refusal> {
         let store = self.store();
         let cap = self.cap();
         Ok(DeviceContent {
             circle: store.find_circle(device.circle).await?,
-            messages: store.list_messages_of_device(&device, cap).await?,
+            messages: store.list_messages_of_device(&device, caller.principal, cap).await?,
             medias: store.list_medias(MediaOwner::Device(device.id), None).await?,
             device,
         })
@@ -135,7 +135,7 @@ impl Services {
         let standing = self.circle_standing(caller, device.circle).await?;
         let permit = policy::may_rename_device(&standing, id)?;
         name.as_deref().map_or(Ok(()), |name| check_title("name", name))?;
-        found(self.store().rename_device(permit, name).await?, unknown_device)
+        found(self.store_for(caller).rename_device(permit, name).await?, unknown_device)
     }
 
     /// Whether a user name may still be given to a device.
@@ -164,13 +164,14 @@ impl Services {
         let permit = policy::may_buy_device(&standing)?;
         let name = name.unwrap_or_else(|| format!("{}'s device", standing.circle.name));
         let name = name.chars().take(super::circles::TITLE_CHARS).collect();
-        let device = self.start_device(permit, name, None).await?;
-        self.content_of(device).await
+        let device = self.start_device(caller, permit, name, None).await?;
+        self.content_of(caller, device).await
     }
 
     /// Makes a device with a generated password and key.
     pub(super) async fn start_device(
         &self,
+        caller: &Caller,
         permit: MayEquip,
         name: String,
         username: Option<String>,
@@ -192,7 +193,7 @@ impl Services {
                 first_password,
                 activation_key: generated(LETTERS_AND_DIGITS, 20),
             };
-            match self.store().start_device(&permit, new).await {
+            match self.store_for(caller).start_device(&permit, new).await {
                 Err(error) if !chosen && error.is_duplicate_of("uq_devices_username") => {}
                 outcome => return outcome.map_err(taken),
             }

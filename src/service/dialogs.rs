@@ -50,9 +50,9 @@ impl Services {
         if let Some(name) = username {
             let with = self.user_at(name).await?;
             if opens {
-                let found = self.store().open_direct(own, with.id).await?;
+                let found = self.store_for(caller).open_direct(own, with.id).await?;
                 if !found.shown {
-                    self.store().appear(&found, own).await?;
+                    self.store_for(caller).appear(&found, own).await?;
                 }
             }
         }
@@ -85,7 +85,7 @@ impl Services {
             DialogCommand::Vouch(credentials) => self.vouch(caller, &credentials).await,
             DialogCommand::Post { to, text, reference, aside, open } => {
                 let to = self.user_at(&to).await?;
-                let Some(found) = self.dialog_with(own, &to, open).await? else {
+                let Some(found) = self.dialog_with((caller, own), &to, open).await? else {
                     return Ok(DialogReply::Dropped);
                 };
                 let draft = Draft {
@@ -98,7 +98,7 @@ impl Services {
             }
             DialogCommand::Type { to, open } => {
                 let to = self.user_at(&to).await?;
-                if let Some(found) = self.dialog_with(own, &to, open).await? {
+                if let Some(found) = self.dialog_with((caller, own), &to, open).await? {
                     self.set_typing(caller, found.id, true, Dialect::PrivateChat).await?;
                 }
                 Ok(DialogReply::Done)
@@ -149,12 +149,12 @@ impl Services {
     /// The direct conversation of two users, made if it is missing and may be.
     async fn dialog_with(
         &self,
-        own: UserId,
+        (caller, own): (&Caller, UserId),
         other: &User,
         open: bool,
     ) -> Result<Option<Conversation>, Refusal> {
         if open {
-            return Ok(Some(self.store().open_direct(own, other.id).await?));
+            return Ok(Some(self.store_for(caller).open_direct(own, other.id).await?));
         }
         Ok(self.store().find_direct(own, other.id).await?)
     }
@@ -231,7 +231,7 @@ impl Services {
         limit: u32,
     ) -> Result<(ShownPage, Arc<User>, BTreeSet<MessageId>), Refusal> {
         let with = Arc::new(self.user_at(with).await?);
-        let Some(found) = self.dialog_with(own, &with, false).await? else {
+        let Some(found) = self.dialog_with((caller, own), &with, false).await? else {
             let page = ShownPage { messages: Vec::new(), reached: Place::new(0), more: false };
             return Ok((page, with, BTreeSet::new()));
         };

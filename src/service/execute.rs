@@ -30,7 +30,7 @@ impl Services {
             Command::TurnServers { host } => Ok(Reply::Servers(self.turn_servers(host.as_deref()))),
             Command::TurnCredentials => Ok(self.turn_credentials(known()?)),
             Command::JoinConversation(id) => {
-                self.attend_conversation(known()?, id).await.map(|()| Reply::Done)
+                self.attend_and_know(known()?, id).await.map(Reply::Attending)
             }
             Command::LeaveConversation(id) => {
                 self.leave_conversation(known()?, id).await;

@@ -114,9 +114,10 @@ impl Services {
                 self.confirm_delivered(caller, dialect, conversation, place).await?;
                 Ok(LetterReply::Done)
             }
-            LetterCommand::OpenPersonal(other) => self.open_personal(user, other).await,
+            LetterCommand::OpenPersonal(other) => self.open_personal(caller, user, other).await,
             LetterCommand::OpenGroup { members, title, description, reference } => {
-                self.open_group(user, members, &title, &description, reference.as_ref()).await
+                self.open_group((caller, user), members, &title, &description, reference.as_ref())
+                    .await
             }
             LetterCommand::Post { to, kind, text, reference } => {
                 self.post_letter(caller, to, kind, text, reference).await
@@ -171,18 +172,23 @@ impl Services {
         Ok(named.iter().copied().filter(|id| !known.contains(id)).collect())
     }
 
-    async fn open_personal(&self, user: UserId, other: UserId) -> Result<LetterReply, Refusal> {
+    async fn open_personal(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        other: UserId,
+    ) -> Result<LetterReply, Refusal> {
         let unknown = self.unknown_among(&[other]).await?;
         if !unknown.is_empty() {
             return Ok(LetterReply::UnknownUsers(unknown));
         }
-        let conversation = self.store().open_direct(user, other).await?;
+        let conversation = self.store_for(caller).open_direct(user, other).await?;
         Ok(LetterReply::Opened(conversation.id))
     }
 
     async fn open_group(
         &self,
-        user: UserId,
+        (caller, user): (&Caller, UserId),
         members: Vec<UserId>,
         title: &str,
         description: &str,
@@ -201,7 +207,7 @@ impl Services {
             return Ok(LetterReply::UnknownUsers(unknown));
         }
         self.pace_groups(Principal::User(user))?;
-        let made = self.store().gather(permit, title, description, reference).await?;
+        let made = self.store_for(caller).gather(permit, title, description, reference).await?;
         Ok(LetterReply::Opened(made))
     }
 

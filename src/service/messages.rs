@@ -28,7 +28,7 @@ impl Services {
     ) -> Result<(Posted, Option<Charge>), Refusal> {
         let standing = self.take_part(caller, draft.conversation).await?;
         let permit = policy::may_post(&standing)?;
-        let sold = self.log().sell(permit, draft).await?;
+        let sold = self.log().sell(permit, draft, Some(caller.login)).await?;
         self.typing().end(caller.principal, standing.conversation.id).await;
         if let (false, Principal::User(author)) = (standing.conversation.shown, caller.principal) {
             self.store().appear(&standing.conversation, author).await?;
@@ -71,7 +71,7 @@ impl Services {
             return Err(Refusal::forbidden("a device has no place up to which it has read"));
         }
         let permit = policy::may_read(&*self.take_part(caller, conversation).await?)?;
-        Ok(self.store().mark_read(permit, seq).await?)
+        Ok(self.store_for(caller).mark_read(permit, seq).await?)
     }
 
     /// Marks the named messages as seen by a user, as far as they were addressed to it; says
@@ -96,7 +96,7 @@ impl Services {
                 continue;
             }
             if let Ok(permit) = policy::may_read(&standing) {
-                self.store().mark_seen(permit, &named, dialect).await?;
+                self.store_for(caller).mark_seen(permit, &named, dialect).await?;
             }
         }
         Ok(())
@@ -123,7 +123,7 @@ impl Services {
             self.log().mark_delivered(&permit, place, dialect).await?;
         }
         if dialect == Dialect::MembersChat && self.chats().open_chat_means_seen {
-            self.store().mark_shown_as_read(permit, place).await?;
+            self.store_for(caller).mark_shown_as_read(permit, place).await?;
         }
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Services {
             return Ok(standing);
         }
         let permit = policy::may_enter(&standing)?;
-        self.store().enter(permit).await?;
+        self.store_for(caller).enter(permit).await?;
         self.standing_in(caller, conversation).await
     }
 

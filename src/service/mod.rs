@@ -166,6 +166,11 @@ impl Services {
         &self.parts.store
     }
 
+    /// The same, for what a caller asks to be written: not once its login has ended.
+    pub(crate) fn store_for(&self, caller: &Caller) -> Store {
+        self.store().acting(caller.principal, caller.login)
+    }
+
     fn files(&self) -> &Files {
         &self.parts.files
     }

@@ -52,7 +52,7 @@ impl Services {
     pub async fn edit(&self, caller: &Caller, id: MessageId, text: Text) -> Result<(), Refusal> {
         let (message, standing) = self.message_for(caller, id).await?;
         let permit = policy::may_edit(&standing, &message)?;
-        self.store().edit(permit, text).await?.ok_or_else(unknown_message).map(drop)
+        self.store_for(caller).edit(permit, text).await?.ok_or_else(unknown_message).map(drop)
     }
 
     /// A shown message of a conversation, and how the caller stands to it.
@@ -86,7 +86,7 @@ impl Services {
         policy::require_in_time(message.sent, self.clock().now(), within)?;
         let changed = message.text != text.as_str();
         let message = if changed {
-            self.store().edit(permit, text).await?.ok_or_else(unknown_message)?
+            self.store_for(caller).edit(permit, text).await?.ok_or_else(unknown_message)?
         } else {
             message
         };
@@ -109,18 +109,18 @@ impl Services {
         if !policy::keeps_order(&standing) {
             policy::require_in_time(message.sent, self.clock().now(), within)?;
         }
-        self.remove_with(permit).await
+        self.remove_with(caller, permit).await
     }
 
     /// Removes a message with its files.
     pub async fn remove(&self, caller: &Caller, id: MessageId) -> Result<(), Refusal> {
         let (message, standing) = self.message_for(caller, id).await?;
         let permit = policy::may_remove(&standing, &message)?;
-        self.remove_with(permit).await
+        self.remove_with(caller, permit).await
     }
 
-    async fn remove_with(&self, permit: policy::MayRemove) -> Result<(), Refusal> {
-        let orphans = self.store().remove(permit).await?.ok_or_else(unknown_message)?;
+    async fn remove_with(&self, caller: &Caller, permit: policy::MayRemove) -> Result<(), Refusal> {
+        let orphans = self.store_for(caller).remove(permit).await?.ok_or_else(unknown_message)?;
         for file in orphans {
             self.files().discard(file).await;
         }

@@ -57,7 +57,8 @@ impl Services {
         let media = self.store().find_media_by_file(file).await?;
         let media = media.filter(|media| media.uploaded.is_some()).ok_or_else(absent)?;
         if let Some(caller) = caller {
-            let facts = self.shelf(caller, media.owner).await?.ok_or_else(absent)?;
+            let facts =
+                self.store().shelf(caller.principal, media.owner).await?.ok_or_else(absent)?;
             policy::may_fetch(caller.principal, media.id, &facts).map_err(|_| absent())?;
         }
         self.open_bytes(media).await
@@ -112,7 +113,7 @@ impl Services {
             extension,
         };
         let price = price.unwrap_or(self.chats().default_price);
-        let made = self.store().add_smile(&permit, arrived, price.into()).await;
+        let made = self.store_for(caller).add_smile(&permit, arrived, price.into()).await;
         match made.map_err(Refusal::from) {
             Ok(smile) => Ok(smile),
             Err(refusal) => {
@@ -138,14 +139,14 @@ impl Services {
         price: u32,
     ) -> Result<PricedSmile, Refusal> {
         let permit = self.require_administrator(caller).await?;
-        let priced = self.store().price_smile(&permit, id, price.into()).await?;
+        let priced = self.store_for(caller).price_smile(&permit, id, price.into()).await?;
         priced.ok_or_else(|| unknown_smile(id))
     }
 
     /// Takes a smile out of what can be sent.
     pub async fn retire_smile(&self, caller: &Caller, id: SmileId) -> Result<(), Refusal> {
         let permit = self.require_administrator(caller).await?;
-        let retired = self.store().retire_smile(&permit, id).await?;
+        let retired = self.store_for(caller).retire_smile(&permit, id).await?;
         super::found(retired, || unknown_smile(id))
     }
 }

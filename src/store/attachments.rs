@@ -11,13 +11,15 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::changes::{Change, changeable, note, told};
+use super::locks::require_administrator;
+use super::shelves::shelf_under_lock;
 use super::{Changed, Store, StoreError, Tx, counters};
 use crate::domain::{
     CircleId, DeviceId, Event, FileId, Media, MediaId, MediaOwner, MessageId, Principal, SmileId,
     Timestamp, UserId,
 };
 use crate::hub::News;
-use crate::policy::{MayAdminister, MayDiscard, MayFill, MayShelve};
+use crate::policy::{self, MayAdminister, MayDiscard, MayFill, MayShelve, Shelf};
 
 /// Bytes that have arrived and lie under a public name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +155,18 @@ async fn find(db: &impl ConnectionTrait, id: MediaId) -> Result<Option<Media>, S
     row.map(media).transpose()
 }
 
+/// A file with what it belongs to and how somebody stands to that, until the commit.
+async fn find_under_lock(
+    tx: &Tx,
+    who: Principal,
+    id: MediaId,
+) -> Result<Option<(Media, Shelf)>, StoreError> {
+    let Some(named) = find(tx, id).await? else { return Ok(None) };
+    let shelf = shelf_under_lock(tx, who, named.owner).await?;
+    // Once more: it may have been replaced while the lock was waited for.
+    Ok(find(tx, id).await?.map(|media| (media, shelf)))
+}
+
 async fn rewrite(tx: &Tx, id: MediaId, row: medias::ActiveModel) -> Result<(), StoreError> {
     medias::Entity::update_many().set(row).filter(medias::Column::Id.eq(id.get())).exec(tx).await?;
     Ok(())
@@ -201,6 +215,8 @@ impl Store {
         self.write(async |tx| {
             let mut list = Vec::with_capacity(wanted.len());
             for (permit, purpose, name) in &wanted {
+                let shelf = shelf_under_lock(tx, permit.by(), permit.owner()).await?;
+                policy::may_shelve(permit.by(), &shelf)?;
                 let mut row = awaited(permit.owner(), 0, purpose, name, now);
                 // `/media/create` names the file at once, `/media/upload` anew.
                 row.filename = Set(Some(name.chars().take(255).collect()));
@@ -220,9 +236,11 @@ impl Store {
     ) -> Result<Option<Option<FileId>>, StoreError> {
         let now = self.clock().now();
         self.change(async |tx| {
-            let Some(before) = find(tx, permit.media()).await? else {
+            let Some(before) = find_under_lock(tx, permit.by(), permit.media()).await? else {
                 return Ok(Changed::quietly(None));
             };
+            let (before, shelf) = before;
+            policy::may_fill(permit.by(), before.id, &shelf)?;
             let replaced = before.uploaded.is_some();
             let row = medias::ActiveModel {
                 uuid: Set(arrived.file.get().as_bytes().to_vec()),
@@ -255,21 +273,34 @@ impl Store {
     /// Takes a file away. Gives the public name of its bytes, if they had arrived; none at
     /// all if it was gone already.
     pub async fn discard(&self, permit: MayDiscard) -> Result<Option<Option<FileId>>, StoreError> {
-        self.discard_media(permit.media()).await
+        let (id, by) = (permit.media(), permit.by());
+        let still = async |tx: &Tx| {
+            if let Some((_, shelf)) = find_under_lock(tx, by, id).await? {
+                policy::may_discard(by, id, &shelf)?;
+            }
+            Ok(())
+        };
+        self.discard_media(id, still).await
     }
 
     /// The same, for administrators and any file.
     pub async fn remove_media(
         &self,
-        _permit: &MayAdminister,
+        permit: &MayAdminister,
         id: MediaId,
     ) -> Result<Option<Option<FileId>>, StoreError> {
-        self.discard_media(id).await
+        let still = async |tx: &Tx| require_administrator(self, tx, permit).await;
+        self.discard_media(id, still).await
     }
 
-    async fn discard_media(&self, id: MediaId) -> Result<Option<Option<FileId>>, StoreError> {
+    async fn discard_media(
+        &self,
+        id: MediaId,
+        still: impl AsyncFnOnce(&Tx) -> Result<(), StoreError>,
+    ) -> Result<Option<Option<FileId>>, StoreError> {
         let now = self.clock().now();
         self.change(async |tx| {
+            still(tx).await?;
             let Some(before) = find(tx, id).await? else {
                 return Ok(Changed::quietly(None));
             };
@@ -298,7 +329,7 @@ impl Store {
     /// Rewrites a file's description; says whether there is such a file.
     pub async fn describe(
         &self,
-        _permit: &MayAdminister,
+        permit: &MayAdminister,
         id: MediaId,
         new: Description,
     ) -> Result<bool, StoreError> {
@@ -317,6 +348,7 @@ impl Store {
             row.identifier = Set(cut(identifier, 1024));
         }
         self.write(async |tx| {
+            require_administrator(self, tx, permit).await?;
             let found = find(tx, id).await?.is_some();
             if found && row != medias::ActiveModel::default() {
                 rewrite(tx, id, row).await?;

@@ -34,6 +34,7 @@ impl Store {
         let mut turn = timeout_at(deadline, self.turn()).await.map_err(|_| StoreError::TooSlow)?;
         let commit = turn.next_commit(deadline, self.clock().now()).await?;
         let prepared = turn.prepare(deadline, async |tx| {
+            self.require_login(tx).await?;
             let changed = work(tx).await?;
             if !changed.news.is_empty() {
                 commit.note(tx).await?;

@@ -7,11 +7,12 @@ use entity::{conversation_heads, medias, message_changes, messages};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
 
-use super::messages::find_message;
+use super::locks::standing_under_lock;
+use super::messages::{find_message, message};
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{Event, FileId, Message, MessageId, Party, Text, Topic};
 use crate::hub::{News, Notice};
-use crate::policy::{MayEdit, MayRemove};
+use crate::policy::{self, MayEdit, MayRemove};
 
 /// What a change did to its message, as the table spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,9 +102,11 @@ impl Store {
     pub async fn edit(&self, permit: MayEdit, text: Text) -> Result<Option<Message>, StoreError> {
         let now = self.clock().now().micros();
         self.change(async |tx| {
+            let standing = standing_under_lock(tx, permit.editor(), permit.conversation()).await?;
             let Some(found) = changeable(tx, permit.message()).await? else {
                 return Ok(Changed::quietly(None));
             };
+            policy::may_edit(&standing, &message(found.clone())?)?;
             let row = messages::ActiveModel {
                 text: Set(text.into_inner()),
                 edited_at: Set(Some(now)),
@@ -123,9 +126,11 @@ impl Store {
     pub async fn remove(&self, permit: MayRemove) -> Result<Option<Vec<FileId>>, StoreError> {
         let now = self.clock().now().micros();
         self.change(async |tx| {
+            let standing = standing_under_lock(tx, permit.remover(), permit.conversation()).await?;
             let Some(found) = changeable(tx, permit.message()).await? else {
                 return Ok(Changed::quietly(None));
             };
+            policy::may_remove(&standing, &message(found.clone())?)?;
             let files = forget_files(tx, permit.message(), now).await?;
             let row = messages::ActiveModel {
                 text: Set(String::new()),

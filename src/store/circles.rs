@@ -68,6 +68,21 @@ pub(super) async fn find_circle(
     Ok(Some(circle(row, device.map(|device| device.id))))
 }
 
+/// How a principal stands to a circle, if there is such a circle.
+pub(super) async fn circle_standing(
+    db: &impl ConnectionTrait,
+    principal: Principal,
+    id: CircleId,
+) -> Result<Option<CircleStanding>, StoreError> {
+    let Some(circle) = find_circle(db, id).await? else { return Ok(None) };
+    let link = match principal {
+        Principal::User(user) => find_link(db, id, user).await?,
+        Principal::Device(_) => None,
+    };
+    let seat = link.map(|CircleLink { privilege, keeper, .. }| CircleSeat { privilege, keeper });
+    Ok(Some(CircleStanding { principal, circle, seat }))
+}
+
 /// A user's place in a circle.
 pub(super) async fn find_link(
     db: &impl ConnectionTrait,
@@ -95,6 +110,43 @@ pub(super) async fn links(
     rows.iter().map(link).collect()
 }
 
+/// Whether two accounts belong to one circle.
+pub(super) async fn share_circle(
+    db: &impl ConnectionTrait,
+    one: Principal,
+    other: Principal,
+) -> Result<bool, StoreError> {
+    let ones = circle_ids(db, one).await?;
+    if ones.is_empty() {
+        return Ok(false);
+    }
+    let others = circle_ids(db, other).await?;
+    Ok(ones.iter().any(|id| others.contains(id)))
+}
+
+async fn circle_ids(
+    db: &impl ConnectionTrait,
+    principal: Principal,
+) -> Result<Vec<CircleId>, StoreError> {
+    let ids: Vec<_> = match principal {
+        Principal::User(user) => circle_members::Entity::find()
+            .filter(circle_members::Column::UserId.eq(user.get()))
+            .all(db)
+            .await?
+            .into_iter()
+            .map(|row| row.circle_id)
+            .collect(),
+        Principal::Device(device) => devices::Entity::find_by_id(device.get())
+            .filter(devices::Column::Live.eq(1))
+            .one(db)
+            .await?
+            .map(|row| row.circle_id)
+            .into_iter()
+            .collect(),
+    };
+    Ok(ids.into_iter().map(CircleId::new).collect())
+}
+
 impl Store {
     /// A circle that has not been removed.
     pub async fn find_circle(&self, id: CircleId) -> Result<Option<Circle>, StoreError> {
@@ -107,14 +159,7 @@ impl Store {
         principal: Principal,
         id: CircleId,
     ) -> Result<Option<CircleStanding>, StoreError> {
-        let Some(circle) = self.find_circle(id).await? else { return Ok(None) };
-        let link = match principal {
-            Principal::User(user) => find_link(self.reads(), id, user).await?,
-            Principal::Device(_) => None,
-        };
-        let seat =
-            link.map(|CircleLink { privilege, keeper, .. }| CircleSeat { privilege, keeper });
-        Ok(Some(CircleStanding { principal, circle, seat }))
+        circle_standing(self.reads(), principal, id).await
     }
 
     /// A user's place in a circle.
@@ -215,33 +260,12 @@ impl Store {
 
     /// Whether two accounts belong to one circle.
     pub async fn share_circle(&self, one: Principal, other: Principal) -> Result<bool, StoreError> {
-        let ones = self.circle_ids(one).await?;
-        if ones.is_empty() {
-            return Ok(false);
-        }
-        let others = self.circle_ids(other).await?;
-        Ok(ones.iter().any(|id| others.contains(id)))
+        share_circle(self.reads(), one, other).await
     }
 
     /// The circles an account belongs to.
     pub async fn circle_ids(&self, principal: Principal) -> Result<Vec<CircleId>, StoreError> {
-        let ids: Vec<_> = match principal {
-            Principal::User(user) => circle_members::Entity::find()
-                .filter(circle_members::Column::UserId.eq(user.get()))
-                .all(self.reads())
-                .await?
-                .into_iter()
-                .map(|row| row.circle_id)
-                .collect(),
-            Principal::Device(device) => devices::Entity::find_by_id(device.get())
-                .filter(devices::Column::Live.eq(1))
-                .one(self.reads())
-                .await?
-                .map(|row| row.circle_id)
-                .into_iter()
-                .collect(),
-        };
-        Ok(ids.into_iter().map(CircleId::new).collect())
+        circle_ids(self.reads(), principal).await
     }
 
     async fn with_device(&self, row: circles::Model) -> Result<Circle, StoreError> {

@@ -8,6 +8,9 @@ use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::circles::{circle, find_circle, find_link, links};
+use super::locks::{
+    circle_standing_under_lock, lock_circle, lock_conversations, require_administrator,
+};
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{
     Circle, CircleChange, CircleId, CircleLink, ConversationId, Event, InviteId, Principal,
@@ -15,7 +18,7 @@ use crate::domain::{
 };
 use crate::hub::{News, Notice};
 use crate::policy::{
-    MayAdminister, MayAnswerInvite, MayInviteToCircle, MayKickFromCircle, MayQuitCircle,
+    self, MayAdminister, MayAnswerInvite, MayInviteToCircle, MayKickFromCircle, MayQuitCircle,
     MayRenameCircle,
 };
 
@@ -78,6 +81,7 @@ impl Store {
             ..Default::default()
         };
         self.change(async |tx| {
+            policy::may_rename_circle(&circle_standing_under_lock(tx, permit.by(), id).await?)?;
             let done = circles::Entity::update_many()
                 .set(row)
                 .filter(circles::Column::Id.eq(id.get()))
@@ -98,9 +102,10 @@ impl Store {
         let (id, user) = (permit.circle(), permit.user());
         let now = self.clock().now().micros();
         self.change(async |tx| {
-            if find_circle(tx, id).await?.is_none() {
-                return Ok(Changed::quietly(None));
-            }
+            let standing = circle_standing_under_lock(tx, permit.by(), id).await?;
+            let inside = find_link(tx, id, user).await?.is_some();
+            // Who is invited already is told by the database.
+            policy::may_invite_to_circle(&standing, user, inside, false)?;
             let row = circle_invites::ActiveModel {
                 circle_id: Set(id.get()),
                 user_id: Set(user.get()),
@@ -122,6 +127,7 @@ impl Store {
     pub async fn join_circle(&self, permit: MayAnswerInvite) -> Result<bool, StoreError> {
         let (id, user) = (permit.circle(), permit.user());
         self.change(async |tx| {
+            lock_circle(tx, id).await?;
             if !forget_invite(tx, permit.invite()).await? || find_circle(tx, id).await?.is_none() {
                 return Ok(Changed::quietly(false));
             }
@@ -156,9 +162,14 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let outcome = self
             .change(async |tx| {
+                lock_circle(tx, id).await?;
                 let Some(link) = find_link(tx, id, user).await? else {
                     return Ok(Changed::quietly(false));
                 };
+                if let Some(by) = by {
+                    let by = circle_standing_under_lock(tx, Principal::User(by), id).await?;
+                    policy::may_kick_from_circle(&by, user, Some(link.id))?;
+                }
                 let news = self.leave_in(tx, &link, by).await?;
                 Ok(Changed { value: true, news })
             })
@@ -212,9 +223,15 @@ impl Store {
     }
 
     /// Removes a circle with everything in it; says whether it still was there.
-    pub async fn remove_circle(&self, _: &MayAdminister, id: CircleId) -> Result<bool, StoreError> {
+    pub async fn remove_circle(
+        &self,
+        permit: &MayAdminister,
+        id: CircleId,
+    ) -> Result<bool, StoreError> {
         let outcome = self
             .change(async |tx| {
+                require_administrator(self, tx, permit).await?;
+                lock_circle(tx, id).await?;
                 if find_circle(tx, id).await?.is_none() {
                     return Ok(Changed::quietly(false));
                 }
@@ -243,6 +260,7 @@ impl Store {
             .filter(conversations::Column::DeletedAt.is_null())
             .all(tx)
             .await?;
+        lock_conversations(tx, rows.iter().map(|row| ConversationId::new(row.id))).await?;
         for row in rows {
             let conversation = ConversationId::new(row.id);
             news.append(self.remove_conversation_in(tx, conversation, device).await?);

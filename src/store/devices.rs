@@ -2,20 +2,23 @@
 //!
 //! A removed device keeps its row, because messages name it; its user name becomes free.
 
-use entity::{circle_members, conversations, devices, messages};
+use entity::{circle_members, conversations, devices, members, messages};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait,
 };
 
 use super::companies::changed;
+use super::locks::{
+    circle_standing_under_lock, lock_circle, require_active_administrator, require_administrator,
+};
 use super::messages::{Cap, message};
 use super::{Changed, Ending, Store, StoreError, Tx};
 use crate::domain::{
     CircleChange, CircleId, Device, DeviceId, Message, Principal, Privilege, UserId,
 };
 use crate::hub::News;
-use crate::policy::{MayAdminister, MayEquip, MayRenameDevice};
+use crate::policy::{self, MayAdminister, MayEquip, MayRenameDevice};
 
 /// A device before it is stored.
 #[derive(Clone)]
@@ -79,6 +82,7 @@ impl Store {
         };
         let outcome = self
             .change(async |tx| {
+                self.require_equipping(tx, permit).await?;
                 let device = self.device(row.insert(tx).await?);
                 if let Some(buyer) = permit.buyer() {
                     self.make_admin(tx, id, buyer).await?;
@@ -89,6 +93,19 @@ impl Store {
             .await;
         self.forget_standings();
         outcome
+    }
+
+    /// Judges anew, behind the lock of the circle.
+    async fn require_equipping(&self, tx: &Tx, permit: &MayEquip) -> Result<(), StoreError> {
+        lock_circle(tx, permit.circle()).await?;
+        if let Some(buyer) = permit.buyer() {
+            let buyer = Principal::User(buyer);
+            let standing = circle_standing_under_lock(tx, buyer, permit.circle()).await?;
+            policy::may_buy_device(&standing)?;
+        } else if let Some(administrator) = permit.administrator() {
+            require_active_administrator(self, tx, administrator).await?;
+        }
+        Ok(())
     }
 
     async fn make_admin(&self, tx: &Tx, circle: CircleId, user: UserId) -> Result<(), StoreError> {
@@ -134,17 +151,33 @@ impl Store {
         }))
     }
 
-    /// What a device wrote in its circle's conversations, oldest first, up to the cap.
+    /// What a device wrote in those of its circle's conversations in which somebody takes part, oldest first, up to
+    /// the cap.
     pub async fn list_messages_of_device(
         &self,
         device: &Device,
+        reader: Principal,
         cap: Cap,
     ) -> Result<Vec<Message>, StoreError> {
-        let here = conversations::Entity::find()
+        let mut here = conversations::Entity::find()
             .select_only()
             .column(conversations::Column::Id)
             .filter(conversations::Column::CircleId.eq(device.circle.get()))
             .filter(conversations::Column::DeletedAt.is_null());
+        match reader {
+            Principal::User(user) => {
+                let own = members::Entity::find()
+                    .select_only()
+                    .column(members::Column::ConversationId)
+                    .filter(members::Column::UserId.eq(user.get()))
+                    .filter(members::Column::Live.eq(1));
+                here = here.filter(conversations::Column::Id.in_subquery(own.into_query()));
+            }
+            Principal::Device(id) if id == device.id => {
+                here = here.filter(conversations::Column::DeviceAccess.eq(true));
+            }
+            Principal::Device(_) => return Ok(Vec::new()),
+        }
         let rows = messages::Entity::find()
             .filter(messages::Column::ConversationId.in_subquery(here.into_query()))
             .filter(messages::Column::Sender.eq(Principal::Device(device.id).to_db()))
@@ -195,6 +228,8 @@ impl Store {
             ..Default::default()
         };
         self.change(async |tx| {
+            let standing = circle_standing_under_lock(tx, permit.by(), circle).await?;
+            policy::may_rename_device(&standing, id)?;
             let value = update(tx, id, row).await?;
             let notice = changed(circle, CircleChange::DeviceUpdated(id));
             Ok(Changed { value, news: News::none().circle(circle, notice) })
@@ -205,7 +240,7 @@ impl Store {
     /// Switches a device on; its first password is readable no longer.
     pub async fn activate_device(
         &self,
-        _: &MayAdminister,
+        permit: &MayAdminister,
         id: DeviceId,
     ) -> Result<bool, StoreError> {
         let row = devices::ActiveModel {
@@ -214,7 +249,12 @@ impl Store {
             updated_at: Set(self.clock().now().micros()),
             ..Default::default()
         };
-        let outcome = self.write(async |tx| update(tx, id, row).await).await;
+        let outcome = self
+            .write(async |tx| {
+                require_administrator(self, tx, permit).await?;
+                update(tx, id, row).await
+            })
+            .await;
         self.forget_standings();
         outcome
     }
@@ -240,9 +280,14 @@ impl Store {
     }
 
     /// Removes a device; says whether it still was there.
-    pub async fn remove_device(&self, _: &MayAdminister, id: DeviceId) -> Result<bool, StoreError> {
+    pub async fn remove_device(
+        &self,
+        permit: &MayAdminister,
+        id: DeviceId,
+    ) -> Result<bool, StoreError> {
         let outcome = self
             .change(async |tx| {
+                require_administrator(self, tx, permit).await?;
                 let there = devices::Entity::find_by_id(id.get())
                     .filter(devices::Column::Live.eq(1))
                     .one(tx)

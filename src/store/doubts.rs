@@ -199,7 +199,7 @@ pub(super) async fn keep_settled(shared: Weak<Shared>) {
         if shared.doubts.is_empty() {
             continue;
         }
-        let store = Store { shared };
+        let store = Store { shared, acting: None };
         if let Ok(mut turn) = timeout(LOOK, store.turn()).await {
             store.settle(&mut turn).await;
         }

@@ -101,6 +101,12 @@ impl StoreError {
     }
 }
 
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 impl From<StoreError> for Refusal {
     /// Logs the fault once, here, and tells the client nothing of it.
     fn from(error: StoreError) -> Self {

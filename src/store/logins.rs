@@ -4,6 +4,7 @@ use entity::{devices, logins, users};
 use sea_orm::sea_query::Expr;
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, Select};
 
+use super::locks::wait_for_batches;
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{Event, LoginId, Principal, Timestamp, Topic, UserId};
 use crate::hub::{News, Notice};
@@ -241,6 +242,7 @@ impl Store {
             self.void_relay(tx, ending.principal).await?;
         }
         self.notify(tx, LOGINS_ENDED, ending.principal.to_db(), None).await?;
+        wait_for_batches(tx).await?;
         let ends = ids.iter().map(|id| login_ended(LoginId::new(*id), ending.deactivated));
         let news = ends.fold(News::none(), News::personal);
         Ok((!ids.is_empty(), news))

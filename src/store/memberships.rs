@@ -6,18 +6,24 @@
 use entity::{conversation_heads, conversations, devices, medias, members, messages};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
+use super::circles::find_link;
 use super::conversations::{find_conversation, living};
+use super::locks::{lock_circle, lock_conversations, standing_under_lock};
 use super::rooms::{listed, listed_for_all};
+use super::standings::seat;
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{
     CircleId, Conversation, ConversationChange, ConversationId, DeviceId, Event, Kind, LinkId,
     Listing, Party, Principal, Role, Timestamp, Topic, UserId,
 };
 use crate::hub::{News, Notice};
-use crate::policy::{MayEnter, MayInvite, MayKick, MayPromote, MayQuit, MayRename, MaySetDevice};
+use crate::policy::{
+    self, Invitee, MayEnter, MayInvite, MayKick, MayPromote, MayQuit, MayRename, MaySetDevice,
+};
 
 /// The column of roles.
 const fn role_to_db(role: Role) -> i16 {
@@ -178,10 +184,13 @@ pub(super) fn changed_for(
 
 impl Store {
     /// Makes somebody a member of a group.
-    pub async fn invite(&self, permit: MayInvite) -> Result<LinkId, StoreError> {
+    ///
+    /// A group without a circle has at most `most`.
+    pub async fn invite(&self, permit: MayInvite, most: usize) -> Result<LinkId, StoreError> {
         let (conversation, user) = (permit.conversation(), permit.invitee());
         let now = self.clock().now();
         self.change_members(conversation, async |tx| {
+            require_invitation(tx, &permit, most).await?;
             let link = admit(tx, now, conversation, user, Role::Standard).await?;
             let invited = Principal::User(user);
             let change = ConversationChange::Invited(invited);
@@ -200,6 +209,11 @@ impl Store {
         let now = self.clock().now();
         let entered = self
             .change_members(room, async |tx| {
+                let standing = standing_under_lock(tx, Principal::User(user), room).await?;
+                policy::may_enter(&standing)?;
+                if standing.seat.is_some() {
+                    return Ok(Changed::quietly(()));
+                }
                 admit(tx, now, room, user, Role::Standard).await?;
                 Ok(Changed::quietly(()))
             })
@@ -215,6 +229,9 @@ impl Store {
         let (conversation, user) = (permit.conversation(), permit.user());
         let now = self.clock().now();
         self.change_members(conversation, async |tx| {
+            let standing = standing_under_lock(tx, permit.promoter(), conversation).await?;
+            let target = seat(tx, conversation, user.get()).await?;
+            let permit = policy::may_promote(&standing, user, target)?;
             set_role(tx, now, permit.by(), Role::Standard).await?;
             set_role(tx, now, permit.link(), Role::Admin).await?;
             let change = ConversationChange::Promoted(user);
@@ -229,9 +246,10 @@ impl Store {
         let (id, kicked) = (permit.conversation(), Principal::User(permit.user()));
         let now = self.clock().now();
         self.change_members(id, async |tx| {
-            let Some(conversation) = find_conversation(tx, id).await? else {
-                return Ok(Changed::quietly(false));
-            };
+            let standing = standing_under_lock(tx, permit.by(), id).await?;
+            let target = seat(tx, id, permit.user().get()).await?;
+            let permit = policy::may_kick(&standing, permit.user(), target)?;
+            let conversation = standing.conversation;
             let ended = end_membership(tx, now, &conversation, permit.link(), false).await?;
             let (user, by) = (self.face(tx, kicked).await?, self.face(tx, permit.by()).await?);
             let news = if ended { put_out(&conversation, user, Some(by)) } else { News::none() };
@@ -245,9 +263,9 @@ impl Store {
         let (id, leaver) = (permit.conversation(), Principal::User(permit.user()));
         let now = self.clock().now();
         self.change_members(id, async |tx| {
-            let Some(conversation) = find_conversation(tx, id).await? else {
-                return Ok(Changed::quietly(false));
-            };
+            let standing = standing_under_lock(tx, leaver, id).await?;
+            let permit = policy::may_quit(&standing)?;
+            let conversation = standing.conversation;
             let ended = end_membership(tx, now, &conversation, permit.link(), true).await?;
             let user = self.face(tx, leaver).await?;
             let news = if ended { put_out(&conversation, user, None) } else { News::none() };
@@ -267,20 +285,26 @@ impl Store {
         by: Option<&Party>,
     ) -> Result<News, StoreError> {
         let Some(id) = user.principal().user() else { return Ok(News::none()) };
-        let rows = members::Entity::find()
+        let here = members::Entity::find()
             .find_also_related(conversations::Entity)
             .filter(members::Column::UserId.eq(id.get()))
             .filter(members::Column::Live.eq(1))
             .filter(conversations::Column::CircleId.eq(circle.get()))
             .filter(conversations::Column::DeletedAt.is_null())
-            .all(tx)
-            .await?;
+            .order_by_asc(members::Column::Id);
+        let rows = here.clone().all(tx).await?;
+        let named = rows.iter().map(|(row, _)| ConversationId::new(row.conversation_id));
+        lock_conversations(tx, named).await?;
+        // Once more: another node may have put somebody out while the locks were waited for.
+        let rows = here.all(tx).await?;
         let mut news = News::none();
         for (row, found) in rows {
             let Some(found) = found else { continue };
             let conversation = super::conversations::conversation(found)?;
             let now = self.clock().now();
-            end_membership(tx, now, &conversation, LinkId::new(row.id), true).await?;
+            if !end_membership(tx, now, &conversation, LinkId::new(row.id), true).await? {
+                continue;
+            }
             news.append(put_out(&conversation, user.clone(), by.cloned()));
         }
         Ok(news)
@@ -296,12 +320,17 @@ impl Store {
         let id = permit.conversation();
         let row = conversations::ActiveModel {
             title: title.map_or_else(Default::default, Set),
-            device_access: device.map_or_else(Default::default, |device| Set(device.on())),
+            device_access: device.as_ref().map_or_else(Default::default, |device| Set(device.on())),
             updated_at: Set(self.clock().now().micros()),
             ..Default::default()
         };
         self.change_members(id, async |tx| {
-            let before = find_conversation(tx, id).await?;
+            let standing = standing_under_lock(tx, permit.by(), id).await?;
+            policy::may_rename(&standing)?;
+            if let Some(device) = &device {
+                policy::may_set_device(&standing, device.on())?;
+            }
+            let before = Some(standing.conversation);
             let value = update(tx, id, row).await?;
             let mut notice = changed(id, ConversationChange::Updated);
             if let Some(now) = value.as_ref().filter(|now| !now.device_access)
@@ -333,6 +362,7 @@ impl Store {
             ..Default::default()
         };
         self.change_members(id, async |tx| {
+            policy::may_set_device(&standing_under_lock(tx, permit.by(), id).await?, on)?;
             let value = update(tx, id, row).await?;
             let device = device_of(tx, value.as_ref().and_then(|found| found.circle)).await?;
             let notice = match (on, device) {
@@ -363,6 +393,25 @@ impl Store {
         self.standings().touch(conversation);
         outcome
     }
+}
+
+/// Judges an invitation anew, behind the locks of the circle and the conversation.
+async fn require_invitation(tx: &Tx, permit: &MayInvite, most: usize) -> Result<(), StoreError> {
+    let (id, user) = (permit.conversation(), permit.invitee());
+    let in_circle = match permit.circle() {
+        Some(circle) => {
+            lock_circle(tx, circle).await?;
+            find_link(tx, circle, user).await?.is_some()
+        }
+        None => false,
+    };
+    let standing = standing_under_lock(tx, permit.by(), id).await?;
+    let member = seat(tx, id, user.get()).await?.is_some();
+    policy::may_invite(&standing, Invitee { user, member, in_circle })?;
+    if permit.circle().is_none() {
+        policy::require_room_for_one(living(tx, id).await?.len(), most)?;
+    }
+    Ok(())
 }
 
 /// Writes a conversation's row and reads it again.

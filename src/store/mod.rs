@@ -22,6 +22,7 @@ mod faces;
 mod files;
 mod following;
 mod letters;
+mod locks;
 pub mod log;
 mod logins;
 mod marks;
@@ -40,6 +41,7 @@ mod rooms;
 mod rows;
 mod schema;
 mod sharing;
+mod shelves;
 mod shown;
 mod smiles;
 mod standings;
@@ -74,6 +76,7 @@ pub use smiles::PricedSmile;
 pub use transaction::{Tx, WriteTurn};
 
 use crate::clock::Clock;
+use crate::domain::{LoginId, Principal};
 use crate::hub::{Hub, Publishers};
 use audience::Audiences;
 use connect::Connector;
@@ -86,6 +89,8 @@ use transaction::Writer;
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// For whom it writes, and by which login that is known.
+    acting: Option<(Principal, LoginId)>,
 }
 
 struct Shared {
@@ -136,7 +141,7 @@ impl Store {
         };
         let shared = Arc::new(shared);
         tokio::spawn(keep_settled(Arc::downgrade(&shared)));
-        Ok(Self { shared })
+        Ok(Self { shared, acting: None })
     }
 
     /// Brings the schema up to date, and names what was applied; several processes may do so at once.
@@ -172,6 +177,10 @@ impl Store {
     ) -> Result<T, StoreError> {
         let deadline = self.deadline();
         let mut turn = timeout_at(deadline, self.turn()).await.map_err(|_| StoreError::TooSlow)?;
+        let work = async |tx: &Tx| {
+            self.require_login(tx).await?;
+            work(tx).await
+        };
         turn.write_until(deadline, work).await
     }
 

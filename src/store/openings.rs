@@ -6,7 +6,9 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use super::attachments::announce;
+use super::circles::{circle_standing, find_circle};
 use super::conversations::{access_to_db, find_conversation, kind_to_db, living};
+use super::locks::{lock_circle, lock_conversations, require_administrator, require_staff};
 use super::log::{book, pay};
 use super::memberships::{admit, bury, changed, changed_for, device_of};
 use super::rooms::{listed, listed_for_all};
@@ -17,7 +19,7 @@ use crate::domain::{
     UserId,
 };
 use crate::hub::{News, Notice};
-use crate::policy::{MayAdminister, MayKeepRooms, MayStart};
+use crate::policy::{self, Beginning, MayAdminister, MayKeepRooms, MayStart};
 
 /// The notice by which processes tell each other that there is another room.
 pub const ROOM_ADDED: &str = "room_added";
@@ -97,6 +99,7 @@ impl Store {
             ..row(Kind::Group, Access::Members, &opening.title, now)
         };
         self.change(async |tx| {
+            require_beginning(tx, beginning).await?;
             let payer = beginning.starter.to_db();
             let charge = pay(tx, payer, price, now).await?;
             let id = found(tx, row).await?;
@@ -197,7 +200,7 @@ impl Store {
     /// A group in a circle that nobody is in; none if there is no such circle.
     pub async fn add_empty_group(
         &self,
-        _permit: &MayAdminister,
+        permit: &MayAdminister,
         circle: CircleId,
         title: &str,
     ) -> Result<Option<Conversation>, StoreError> {
@@ -208,6 +211,11 @@ impl Store {
         };
         let made = self
             .write(async |tx| {
+                require_administrator(self, tx, permit).await?;
+                lock_circle(tx, circle).await?;
+                if find_circle(tx, circle).await?.is_none() {
+                    return Ok(None);
+                }
                 let id = found(tx, row).await?;
                 find_conversation(tx, id).await
             })
@@ -221,16 +229,17 @@ impl Store {
     /// Ends any conversation; says whether there was one.
     pub async fn remove_conversation(
         &self,
-        _permit: &MayAdminister,
+        permit: &MayAdminister,
         id: ConversationId,
     ) -> Result<bool, StoreError> {
-        self.end_conversation(id, |_| true).await
+        let still = async |tx: &Tx| require_administrator(self, tx, permit).await;
+        self.end_conversation(id, still, |_| true).await
     }
 
     /// A room that everybody may enter, or staff alone.
     pub async fn add_room(
         &self,
-        _permit: &MayKeepRooms,
+        permit: &MayKeepRooms,
         title: &str,
         description: &str,
         access: Access,
@@ -242,6 +251,7 @@ impl Store {
         };
         let made = self
             .change(async |tx| {
+                require_staff(tx, permit).await?;
                 let id = found(tx, row).await?;
                 self.notify(tx, ROOM_ADDED, id.get(), None).await?;
                 let made = find_conversation(tx, id).await?;
@@ -258,18 +268,22 @@ impl Store {
     /// Ends a room and puts everybody out; says whether there was one.
     pub async fn remove_room(
         &self,
-        _permit: &MayKeepRooms,
+        permit: &MayKeepRooms,
         id: ConversationId,
     ) -> Result<bool, StoreError> {
-        self.end_conversation(id, |found| found.kind == Kind::Room).await
+        let still = async |tx: &Tx| require_staff(tx, permit).await;
+        self.end_conversation(id, still, |found| found.kind == Kind::Room).await
     }
 
     async fn end_conversation(
         &self,
         id: ConversationId,
+        still: impl AsyncFnOnce(&Tx) -> Result<(), StoreError>,
         wanted: impl Fn(&Conversation) -> bool,
     ) -> Result<bool, StoreError> {
         self.change_members(id, async |tx| {
+            still(tx).await?;
+            lock_conversations(tx, [id]).await?;
             let Some(conversation) = find_conversation(tx, id).await?.filter(&wanted) else {
                 return Ok(Changed::quietly(false));
             };
@@ -307,6 +321,19 @@ impl Store {
         }
         Ok(news)
     }
+}
+
+/// Judges a beginning anew, behind the lock of its circle.
+async fn require_beginning(tx: &Tx, beginning: Beginning) -> Result<(), StoreError> {
+    let Beginning { starter, other, circle, .. } = beginning;
+    lock_circle(tx, circle).await?;
+    let inside = async |who| {
+        let standing = circle_standing(tx, who, circle).await?;
+        Ok::<_, StoreError>(standing.is_some_and(|standing| standing.belongs()))
+    };
+    let (starter_inside, other_inside) = (inside(starter).await?, inside(other).await?);
+    policy::may_start(Beginning { starter_inside, other_inside, ..beginning })?;
+    Ok(())
 }
 
 /// Stores the message that a conversation begins with.

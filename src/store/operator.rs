@@ -8,9 +8,11 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
 };
 
+use super::locks::{require_administrator, wait_for_batches};
 use super::{Changed, Ending, Store, StoreError, Tx};
 use crate::domain::{Email, LoginId, Principal, Timestamp, User, UserId, Username};
 use crate::hub::News;
+use crate::policy::MayAdminister;
 
 /// The notice by which processes tell each other that a user was made or changed.
 pub const USER_CHANGED: &str = "user";
@@ -95,7 +97,28 @@ impl Store {
 
     /// Changes a user, and what follows from it: the ledger, and the end of logins.
     pub async fn change_user(&self, id: UserId, change: UserChange) -> Result<Amended, StoreError> {
+        self.change_user_if(id, change, async |_| Ok(())).await
+    }
+
+    /// The same, by an administrator.
+    pub async fn amend_user(
+        &self,
+        permit: &MayAdminister,
+        id: UserId,
+        change: UserChange,
+    ) -> Result<Amended, StoreError> {
+        let still = async |tx: &Tx| require_administrator(self, tx, permit).await;
+        self.change_user_if(id, change, still).await
+    }
+
+    async fn change_user_if(
+        &self,
+        id: UserId,
+        change: UserChange,
+        still: impl AsyncFnOnce(&Tx) -> Result<(), StoreError>,
+    ) -> Result<Amended, StoreError> {
         self.change(async |tx| {
+            still(tx).await?;
             let found = users::Entity::find_by_id(id.get())
                 .filter(users::Column::DeletedAt.is_null())
                 .lock_exclusive()
@@ -113,6 +136,7 @@ impl Store {
                 except: change.keep_login.filter(|_| !deactivated),
                 deactivated,
             });
+            let lessens = change.staff == Some(false) || change.superuser == Some(false);
             let paid = balance - old.balance;
             let mut row = self.changed_row(old, change);
             row.balance = Set(balance);
@@ -125,6 +149,9 @@ impl Store {
                 None => News::none(),
             };
             self.notify(tx, USER_CHANGED, id.get(), None).await?;
+            if lessens {
+                wait_for_batches(tx).await?;
+            }
             Ok(Changed { value: Amended::To(Box::new(self.user(row))), news })
         })
         .await

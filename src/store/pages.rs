@@ -14,8 +14,10 @@ use super::{Store, StoreError};
 use crate::domain::{ConversationId, Message, Page, Revision, Seq};
 use crate::policy::MayRead;
 
-/// How many windows of revisions one page may cross that hold nothing any more.
-const WINDOWS: usize = 50;
+/// How often a page is read anew because something in it was touched meanwhile.
+const PATIENCE: usize = 10;
+/// Revisions that are looked at together at most.
+const WIDEST: i64 = 4096;
 
 impl Store {
     /// The newest messages before a place, removed ones included, ascending.
@@ -46,22 +48,43 @@ impl Store {
         limit: u32,
     ) -> Result<Page, StoreError> {
         let conversation = permit.conversation();
-        let (_, newest) = head(self.reads(), conversation).await?;
+        let most = limit as usize;
+        let (_, mut newest) = head(self.reads(), conversation).await?;
         let mut low = since.get().clamp(0, newest);
-        let mut found = Vec::new();
-        for _ in 0..WINDOWS {
-            let high = newest.min(low + i64::from(limit));
-            found = self.touched(conversation, low, high).await?;
-            low = high;
-            if !found.is_empty() || low == newest {
-                break;
+        let (mut found, mut width, mut patience) = (Vec::new(), i64::from(limit), PATIENCE);
+        while found.is_empty() && low < newest {
+            let high = newest.min(low + width);
+            let touched = self.touched(conversation, low, high).await?;
+            if touched.iter().any(|message| message.revision.get() > newest) {
+                // Touched again since the head was read: it belongs to a page that reaches further.
+                patience -= 1;
+                if patience == 0 {
+                    break;
+                }
+                (_, newest) = head(self.reads(), conversation).await?;
+                continue;
             }
+            let window = low + 1..=high;
+            let by_revision: BTreeMap<_, _> = touched
+                .into_iter()
+                .filter(|message| window.contains(&message.revision.get()))
+                .map(|message| (message.revision, message))
+                .collect();
+            found = by_revision.into_values().collect();
+            // Where everything was touched again later, the next windows reach further.
+            width = (2 * width).min(WIDEST);
+            low = if found.len() > most {
+                found.truncate(most);
+                found.last().map_or(high, |message| message.revision.get())
+            } else {
+                high
+            };
         }
         let messages = self.written(permit.kind(), conversation, found).await?;
         Ok(Page { messages, revision: Revision::new(low), more: low < newest })
     }
 
-    /// The messages whose newest change lies in `(low, high]`.
+    /// The messages that were touched in `(low, high]`, as they are now.
     async fn touched(
         &self,
         conversation: ConversationId,
@@ -87,13 +110,7 @@ impl Store {
                 found.push(message(row)?);
             }
         }
-        let window = low + 1..=high;
-        let by_revision: BTreeMap<_, _> = found
-            .into_iter()
-            .filter(|message| window.contains(&message.revision.get()))
-            .map(|message| (message.revision, message))
-            .collect();
-        Ok(by_revision.into_values().collect())
+        Ok(found)
     }
 
     /// How many messages had been posted by a revision.

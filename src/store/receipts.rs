@@ -231,7 +231,11 @@ impl Store {
 impl Reader {
     async fn load(tx: &Tx, link: LinkId) -> Result<Option<Self>, StoreError> {
         // Locked, so that two nodes do not take steps from the same place.
-        let row = members::Entity::find_by_id(link.get()).lock_exclusive().one(tx).await?;
+        let row = members::Entity::find_by_id(link.get())
+            .filter(members::Column::Live.eq(1))
+            .lock_exclusive()
+            .one(tx)
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let stored = ranges(tx, link).await?;
         let places = stored.iter().map(|row| (row.low, row.high)).collect();

@@ -8,6 +8,7 @@ use entity::{conversations, members};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter};
 
 use super::conversations::{access_to_db, conversation, find_conversation, living};
+use super::locks::{lock_conversations, require_staff};
 use super::memberships::changed;
 use super::{Changed, Store, StoreError, Tx};
 use crate::domain::{
@@ -56,7 +57,7 @@ impl Store {
     /// access is put out.
     pub async fn update_room(
         &self,
-        _permit: &MayKeepRooms,
+        permit: &MayKeepRooms,
         id: ConversationId,
         title: Option<String>,
         access: Option<Access>,
@@ -64,6 +65,8 @@ impl Store {
         let now = self.clock().now().micros();
         let updated = self
             .change_members(id, async |tx| {
+                require_staff(tx, permit).await?;
+                lock_conversations(tx, [id]).await?;
                 let found = find_conversation(tx, id).await?;
                 let Some(before) = found.filter(|found| found.kind == Kind::Room) else {
                     return Ok(Changed::quietly(None));

@@ -37,6 +37,45 @@ impl Store {
         Ok(written.is_some())
     }
 
+    /// Those with whom somebody shares something, as far as their addresses may be shown: all of them, or those among
+    /// the ones named.
+    pub async fn list_known(
+        &self,
+        viewer: Principal,
+        among: Option<&[UserId]>,
+    ) -> Result<BTreeSet<UserId>, StoreError> {
+        let named = among.map(|among| among.iter().map(|id| id.get()).collect::<Vec<_>>());
+        let circles: Vec<_> =
+            self.circle_ids(viewer).await?.into_iter().map(CircleId::get).collect();
+        let mut near = circle_members::Entity::find()
+            .select_only()
+            .column(circle_members::Column::UserId)
+            .filter(circle_members::Column::CircleId.is_in(circles));
+        if let Some(named) = &named {
+            near = near.filter(circle_members::Column::UserId.is_in(named.clone()));
+        }
+        let near: Vec<i64> = near.into_tuple().all(self.reads()).await?;
+        let mut known: BTreeSet<_> = near.into_iter().map(UserId::new).collect();
+        let Principal::User(user) = viewer else { return Ok(known) };
+        known.insert(user);
+        let mut written = messages::Entity::find()
+            .select_only()
+            .column(messages::Column::Sender)
+            .distinct()
+            .filter(messages::Column::ConversationId.in_subquery(conversations_of(user)));
+        if let Some(named) = named {
+            let rest: Vec<_> =
+                named.into_iter().filter(|id| !known.contains(&UserId::new(*id))).collect();
+            if rest.is_empty() {
+                return Ok(known);
+            }
+            written = written.filter(messages::Column::Sender.is_in(rest));
+        }
+        let written: Vec<i64> = written.into_tuple().all(self.reads()).await?;
+        known.extend(written.into_iter().filter(|id| *id > 0).map(UserId::new));
+        Ok(known)
+    }
+
     /// Everybody whom an account's presence concerns: who shares a circle, a group or a
     /// direct conversation with it; itself left out.
     pub async fn list_concerned(

@@ -10,6 +10,7 @@ use sea_orm::{
 };
 
 use super::attachments::media;
+use super::locks::require_administrator;
 use super::{Arrived, Store, StoreError};
 use crate::domain::{FileId, Media, Smile, SmileId};
 use crate::policy::MayAdminister;
@@ -66,7 +67,7 @@ impl Store {
     /// Makes a smile of bytes that have arrived.
     pub async fn add_smile(
         &self,
-        _permit: &MayAdminister,
+        permit: &MayAdminister,
         picture: Arrived,
         price: i64,
     ) -> Result<PricedSmile, StoreError> {
@@ -87,6 +88,7 @@ impl Store {
             ..Default::default()
         };
         self.write(async |tx| {
+            require_administrator(self, tx, permit).await?;
             let media = medias::Entity::insert(file).exec(tx).await?.last_insert_id;
             let row = smiles::ActiveModel {
                 media_id: Set(media),
@@ -105,11 +107,12 @@ impl Store {
     /// Gives a smile another price; none if it cannot be sent (any more).
     pub async fn price_smile(
         &self,
-        _permit: &MayAdminister,
+        permit: &MayAdminister,
         id: SmileId,
         price: i64,
     ) -> Result<Option<PricedSmile>, StoreError> {
         self.write(async |tx| {
+            require_administrator(self, tx, permit).await?;
             smiles::Entity::update_many()
                 .col_expr(smiles::Column::Price, Expr::value(price))
                 .filter(smiles::Column::Id.eq(id.get()))
@@ -124,11 +127,12 @@ impl Store {
     /// From now on a smile cannot be sent; says whether it could be until now.
     pub async fn retire_smile(
         &self,
-        _permit: &MayAdminister,
+        permit: &MayAdminister,
         id: SmileId,
     ) -> Result<bool, StoreError> {
         let now = self.clock().now().micros();
         self.write(async |tx| {
+            require_administrator(self, tx, permit).await?;
             let retired = smiles::Entity::update_many()
                 .col_expr(smiles::Column::RetiredAt, Expr::value(now))
                 .filter(smiles::Column::Id.eq(id.get()))

@@ -33,3 +33,4 @@ mod socketio_transport;
 mod starving;
 mod store;
 mod support;
+mod who_may;

@@ -468,18 +468,24 @@ async fn members_are_invited_promoted_put_out_and_leave() {
     let kick = with(&scene.bob, "carl@example.org");
     assert_eq!(scene.post("/conversation/kick", kick.clone()).await.status, 200);
     let told = json!({
-        "event": "kick", "user": "carl@example.org", "from": "bob@example.org",
+        "event": "kick", "user": "carl@example.org", "user_id": null, "from": "bob@example.org",
         "conversation_id": talk,
     });
-    assert_eq!(room.heard(), [told]);
+    let numbered = |mut heard: Vec<Value>| {
+        assert!(heard.iter_mut().all(|told| told["user_id"].take().is_number()), "{heard:?}");
+        heard
+    };
+    assert_eq!(numbered(room.heard()), [told]);
     scene.refuses("/conversation/kick", vec![(kick, 403)]).await;
     let info_of_carl = json!({"token": carl, "conversation_id": talk});
     scene.refuses("/conversation/info", vec![(info_of_carl, 403)]).await;
 
     let quit = |token: &str| json!({"token": token, "conversation_id": talk});
     assert_eq!(scene.post("/conversation/quit", quit(&scene.bob)).await.status, 200);
-    let told = json!({"event": "quit", "user": "bob@example.org", "conversation_id": talk});
-    assert_eq!(room.heard(), [told]);
+    let told = json!({
+        "event": "quit", "user": "bob@example.org", "user_id": null, "conversation_id": talk,
+    });
+    assert_eq!(numbered(room.heard()), [told]);
     assert_eq!(roles().await, ["ADMIN"], "the oldest who remain take over");
     let unknown = json!({"token": scene.bob, "conversation_id": 999});
     let table = vec![(quit(&scene.bob), 403), (unknown, 403)];

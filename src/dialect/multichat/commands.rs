@@ -218,6 +218,7 @@ pub(super) fn carried_out(session: &mut MultichatSession, tag: Tag, reply: Reply
         | Reply::Identified(_)
         | Reply::Forgotten
         | Reply::Done
+        | Reply::Attending(_)
         | Reply::ReadUpTo(_)
         | Reply::Page(_)
         | Reply::Dialogs(_)

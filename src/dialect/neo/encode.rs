@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json, value::RawValue};
 
 use super::codec::{Asked, Tag};
+use super::familiar::Strangers;
 use super::{NeoManners, calls};
 use crate::domain::{
     CircleChange, CircleId, ConversationChange, ConversationId, DeviceId, Dialect, Event,
@@ -20,6 +21,10 @@ use crate::wire::neo::{self, Dates, MessageNotice};
 const PLAIN: u8 = 0;
 /// For clients that have used an additive event.
 const EXTRAS: u8 = 1;
+/// For those to whom the one whom it is about is a stranger.
+const FIRST_STRANGE: u8 = 2;
+/// For those to whom the one who did it is.
+const SECOND_STRANGE: u8 = 4;
 
 /// An `error`, which is always a string.
 pub(super) fn error(refusal: &Refusal) -> Frame {
@@ -115,9 +120,17 @@ pub(super) fn acknowledge(tag: Tag, answer: &Value) -> Vec<Frame> {
 }
 
 /// What a connection is told of an event; rendered once for all of its kind.
-pub(super) fn event(delivery: &Delivery, extras: bool, manners: &NeoManners) -> Vec<Output<Frame>> {
-    let rendition = (Dialect::Neo, if extras { EXTRAS } else { PLAIN });
-    let rendered = delivery.render(rendition, |event| render(event, extras, manners));
+pub(super) fn event(
+    delivery: &Delivery,
+    extras: bool,
+    strangers: Strangers,
+    manners: &NeoManners,
+) -> Vec<Output<Frame>> {
+    let Strangers { first, second } = strangers;
+    let form = if extras { EXTRAS } else { PLAIN };
+    let form = form + FIRST_STRANGE * u8::from(first) + SECOND_STRANGE * u8::from(second);
+    let rendered =
+        delivery.render((Dialect::Neo, form), |event| render(event, extras, strangers, manners));
     rendered.clone_outputs()
 }
 
@@ -134,13 +147,14 @@ impl Rendered {
     }
 }
 
-fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
+fn render(event: &Event, extras: bool, strangers: Strangers, manners: &NeoManners) -> Rendered {
+    let Strangers { first, second } = strangers;
     let frames = match event {
         Event::MessagePosted { message, sender, .. } => {
-            vec![emit("message", &neo::message_sent(message, sender))]
+            vec![emit("message", &neo::message_sent(message, &seen(sender, first)))]
         }
         Event::FileArrived { message, media, by } => {
-            vec![emit("message", &neo::file_arrived(message, media, by))]
+            vec![emit("message", &neo::file_arrived(message, media, &seen(by, first)))]
         }
         Event::MessageEdited { message, .. } => {
             vec![notice(message.conversation, message.id, MessageNotice::Updated)]
@@ -152,7 +166,7 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
         Event::TypingChanged { conversation, who, typing, dialect, changed, computed } => {
             // Of its own dialect everything that was said, of others what is news (RULINGS 46).
             let told = if *dialect == Dialect::Neo { !computed } else { *changed };
-            let frame = || emit("writing", &writing(*conversation, who, *typing));
+            let frame = || emit("writing", &writing(*conversation, &seen(who, first), *typing));
             told.then(frame).into_iter().collect()
         }
         // Not in the original: old clients are not told.
@@ -160,7 +174,17 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
             Vec::new()
         }
         Event::ConversationChanged { conversation, change } => {
-            vec![emit("conversation", &neo::conversation_changed(*conversation, change))]
+            let change = match change {
+                ConversationChange::Kicked { user, by } => ConversationChange::Kicked {
+                    user: seen(user, first).into_owned(),
+                    by: seen(by, second).into_owned(),
+                },
+                ConversationChange::Quit(user) => {
+                    ConversationChange::Quit(seen(user, first).into_owned())
+                }
+                other => other.clone(),
+            };
+            vec![emit("conversation", &neo::conversation_changed(*conversation, &change))]
         }
         Event::CircleChanged { circle, change } => vec![circle_change(*circle, change)],
         Event::PresenceChanged { who, online, last_seen, .. } if extras => {
@@ -183,6 +207,11 @@ fn render(event: &Event, extras: bool, manners: &NeoManners) -> Rendered {
     };
     let ephemeral = matches!(event, Event::TypingChanged { .. } | Event::PresenceChanged { .. });
     Rendered { frames, ephemeral }
+}
+
+/// Somebody as those see it who are told.
+fn seen(party: &Party, strange: bool) -> Cow<'_, Party> {
+    if strange { Cow::Owned(party.as_a_stranger()) } else { Cow::Borrowed(party) }
 }
 
 fn notice(conversation: ConversationId, message: MessageId, what: MessageNotice) -> Frame {
@@ -214,7 +243,7 @@ fn writing(conversation: ConversationId, who: &Party, typing: bool) -> Value {
     match who {
         Party::User(user) => json!({
             "conversation_id": conversation, "device": false, "user": user.email,
-            "is_writing": typing,
+            "user_id": user.id, "is_writing": typing,
         }),
         Party::Device(_) => {
             json!({ "conversation_id": conversation, "device": true, "is_writing": typing })
@@ -224,7 +253,8 @@ fn writing(conversation: ConversationId, who: &Party, typing: bool) -> Value {
 
 fn circle_change(circle: CircleId, change: &CircleChange) -> Frame {
     let device = |id: &DeviceId, what: &str| json!({ "event": "device", "type": what, "device_id": id, "circle_id": circle });
-    let member = |user: &Party, what: &str| json!({ "event": what, "user": name(user), "circle_id": circle });
+    let member = |user: &Party, what: &str| json!({ "event": what, "user": name(user), "user_id": number(user), "circle_id": circle });
+    let seen = |user: &Party, what: &str| json!({ "event": what, "user": name(user), "circle_id": circle });
     let payload = match change {
         CircleChange::Invited(invite) => {
             let invite =
@@ -238,10 +268,11 @@ fn circle_change(circle: CircleId, change: &CircleChange) -> Frame {
         CircleChange::Joined(user) => member(user, "join"),
         CircleChange::Quit(user) => member(user, "quit"),
         CircleChange::Kicked { user, by } => json!({
-            "event": "kick", "user": name(user), "from": name(by), "circle_id": circle,
+            "event": "kick", "user": name(user), "user_id": number(user), "from": name(by),
+            "circle_id": circle,
         }),
-        CircleChange::Connected(user) => member(user, "connect"),
-        CircleChange::Disconnected(user) => member(user, "disconnect"),
+        CircleChange::Connected(user) => seen(user, "connect"),
+        CircleChange::Disconnected(user) => seen(user, "disconnect"),
         CircleChange::DeviceUpdated(id) => device(id, "update"),
         CircleChange::DeviceConnected(id) => device(id, "connect"),
         CircleChange::DeviceDisconnected(id) => device(id, "disconnect"),
@@ -255,6 +286,14 @@ fn name(party: &Party) -> &str {
     match party {
         Party::User(user) => &user.email,
         Party::Device(device) => &device.username,
+    }
+}
+
+/// The number that stands beside the name.
+fn number(party: &Party) -> i64 {
+    match party {
+        Party::User(user) => user.id.get(),
+        Party::Device(device) => device.id.get(),
     }
 }
 

@@ -7,6 +7,7 @@
 mod calls;
 mod codec;
 mod encode;
+mod familiar;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::codec::{self, Asked, Meaning, Tag};
+use super::familiar::Familiar;
 use super::{NeoManners, encode};
 use crate::domain::{
     CallReply, CircleChange, ConversationChange, ConversationId, Dialect, Event, Outcome, Place,
@@ -24,6 +25,8 @@ pub(super) struct NeoSession {
     extras: bool,
     /// The transport's groups it is in.
     groups: BTreeSet<String>,
+    /// What it listens to.
+    attending: Familiar,
     /// Its own last read mark, which it is not told of.
     marked: Option<(ConversationId, Seq)>,
 }
@@ -31,7 +34,15 @@ pub(super) struct NeoSession {
 impl NeoSession {
     /// A connection that has not said who it is.
     pub(super) fn new(manners: Arc<NeoManners>, host: Option<String>) -> Self {
-        Self { manners, host, who: None, extras: false, groups: BTreeSet::new(), marked: None }
+        Self {
+            manners,
+            host,
+            who: None,
+            extras: false,
+            groups: BTreeSet::new(),
+            attending: Familiar::default(),
+            marked: None,
+        }
     }
 
     fn join(&mut self, step: Step<Self>, group: String) -> Step<Self> {
@@ -45,6 +56,7 @@ impl NeoSession {
     }
 
     fn leave_all(&mut self, step: Step<Self>) -> Step<Self> {
+        self.attending = Familiar::default();
         std::mem::take(&mut self.groups).into_iter().fold(step, Step::and_leave)
     }
 
@@ -76,8 +88,16 @@ impl NeoSession {
                 self.who = None;
                 self.leave_all(step).and_close(Close::Done)
             }
-            Asked::JoinConversation(id) => self.join(step, format!("conversation_{id}")),
-            Asked::LeaveConversation(id) => self.leave(step, format!("conversation_{id}")),
+            Asked::JoinConversation(id) => {
+                if let Reply::Attending(attending) = reply {
+                    self.attending.join(id, attending);
+                }
+                self.join(step, format!("conversation_{id}"))
+            }
+            Asked::LeaveConversation(id) => {
+                self.attending.leave(id);
+                self.leave(step, format!("conversation_{id}"))
+            }
             Asked::JoinCircle(id) => self.join(step, format!("circle_{id}")),
             Asked::LeaveCircle(id) => self.leave(step, format!("circle_{id}")),
             Asked::Read(conversation) => {
@@ -202,7 +222,9 @@ impl Session for NeoSession {
     fn on_event(&mut self, delivery: &Delivery) -> Step<Self> {
         let event = delivery.event();
         let extras = self.extras && !self.is_own_mark(event);
-        let frames = encode::event(delivery, extras, &self.manners);
+        self.attending.hear(event);
+        let strangers = self.attending.strangers(self.who, event);
+        let frames = encode::event(delivery, extras, strangers, &self.manners);
         let mut step = Step::put(frames);
         if let Some((conversation, place)) = shown_by(event) {
             step = step.and_shows(conversation, place);

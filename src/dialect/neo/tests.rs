@@ -338,11 +338,14 @@ fn events_are_written_as_the_page_shows() {
         ),
         (
             circle_event(CircleChange::Joined(ann())),
-            emit("circle", &json!({"event": "join", "user": email, "circle_id": 2})),
+            emit("circle", &json!({"event": "join", "user": email, "user_id": 4, "circle_id": 2})),
         ),
         (
             circle_event(CircleChange::Kicked { user: ann(), by: ann() }),
-            emit("circle", &json!({"event": "kick", "user": email, "from": email, "circle_id": 2})),
+            emit(
+                "circle",
+                &json!({"event": "kick", "user": email, "user_id": 4, "from": email, "circle_id": 2}),
+            ),
         ),
         (
             circle_event(CircleChange::DeviceCreated(crate::domain::DeviceId::new(1))),
@@ -373,7 +376,10 @@ fn events_are_written_as_the_page_shows() {
             },
             emit(
                 "writing",
-                &json!({"conversation_id": 3, "device": false, "user": email, "is_writing": true}),
+                &json!({
+                    "conversation_id": 3, "device": false, "user": "", "user_id": 4,
+                    "is_writing": true,
+                }),
             ),
         ),
     ];

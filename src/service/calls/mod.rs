@@ -172,7 +172,7 @@ impl Services {
         let (Principal::User(one), Principal::User(other)) = (own, to) else {
             return Ok((permit, vec![to]));
         };
-        let conversation = self.store().open_direct(one, other).await?;
+        let conversation = self.store_for(caller).open_direct(one, other).await?;
         let standing = self.standing_in(caller, conversation.id).await?;
         Ok((policy::may_call_in(&standing, 1)?, vec![to]))
     }

@@ -12,7 +12,7 @@ impl Services {
     /// Whether the caller is staff right now.
     async fn keeper(&self, caller: &Caller) -> Result<MayKeepRooms, Refusal> {
         let user = self.own_account(caller).await?;
-        policy::may_keep_rooms(user.is_staff())
+        policy::may_keep_rooms(user.id, user.is_staff())
     }
 
     pub(super) async fn create_room(
@@ -22,7 +22,7 @@ impl Services {
         staff: bool,
     ) -> Result<RoomReply, Refusal> {
         let permit = self.keeper(caller).await?;
-        let room = self.store().add_room(&permit, &title, "", access(staff)).await?;
+        let room = self.store_for(caller).add_room(&permit, &title, "", access(staff)).await?;
         Ok(RoomReply::Kept { room: room.into(), told: true })
     }
 
@@ -35,7 +35,8 @@ impl Services {
     ) -> Result<RoomReply, Refusal> {
         self.require_room(caller, id).await?;
         let permit = self.keeper(caller).await?;
-        let updated = self.store().update_room(&permit, id, title, staff.map(access)).await?;
+        let updated =
+            self.store_for(caller).update_room(&permit, id, title, staff.map(access)).await?;
         let (room, told) = updated.ok_or_else(unknown_room)?;
         Ok(RoomReply::Kept { room: room.into(), told })
     }
@@ -48,7 +49,7 @@ impl Services {
         self.require_room(caller, id).await?;
         let permit = self.keeper(caller).await?;
         let room = self.store().find_conversation(id).await?.ok_or_else(unknown_room)?;
-        if !self.store().remove_room(&permit, id).await? {
+        if !self.store_for(caller).remove_room(&permit, id).await? {
             return Err(unknown_room());
         }
         Ok(RoomReply::Kept { room: room.into(), told: true })

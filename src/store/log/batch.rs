@@ -22,6 +22,8 @@ pub struct NewRow {
     pub sender: i64,
     /// The membership it is posted through.
     pub link: Option<i64>,
+    /// The login it is posted by; none for what the server says in somebody's name.
+    pub login: Option<i64>,
     /// Names this sending; unique per sender.
     pub client_key: [u8; 16],
     /// 0 text, 1 smile, 2 file.
@@ -120,6 +122,12 @@ pub enum NotPlaced {
     /// The conversation is not there.
     #[error("there is no such conversation")]
     NoConversation,
+    /// Its author takes part in the conversation no longer.
+    #[error("you do not take part in this conversation")]
+    NotPermitted,
+    /// The login it was posted by has ended.
+    #[error("the login has ended")]
+    LoginEnded,
     /// The database refuses this message, and would again.
     #[error("the message cannot be stored")]
     Refused,

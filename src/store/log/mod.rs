@@ -5,6 +5,7 @@
 
 mod batch;
 mod charged;
+mod permits;
 mod plan;
 mod portable;
 mod postgres;
@@ -15,6 +16,7 @@ mod writer;
 pub use batch::{Batch, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile};
 pub use charged::Tariff;
 pub(crate) use charged::{book, pay};
+pub(super) use portable::lock_heads;
 pub use queue::Log;
 pub(super) use queue::key;
 pub use writer::BatchWriter;

@@ -12,7 +12,7 @@ pub(super) type Key = ([u8; 16], i64);
 
 /// The newest numbers of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(in crate::store) struct Head {
     pub(super) seq: i64,
     pub(super) revision: i64,
 }
@@ -55,7 +55,7 @@ enum Verdict {
     /// The same sending twice in one batch.
     Again(usize),
     Known(Placed),
-    Missing,
+    Refused(NotPlaced),
 }
 
 /// What a transaction has to write.
@@ -73,23 +73,25 @@ pub(super) fn conversations(rows: &[&NewRow]) -> BTreeSet<i64> {
 }
 
 impl<'a> Plan<'a> {
-    /// Numbers what is not `known`, after the present `heads`.
+    /// Numbers what is not `known` and not objected to, after the present `heads`.
     pub(super) fn new(
         rows: &[&'a NewRow],
         heads: &BTreeMap<i64, Head>,
         known: &HashMap<Key, Placed>,
+        objections: &[Option<NotPlaced>],
     ) -> Self {
         let mut plan = Self { fresh: Vec::new(), heads: BTreeMap::new(), verdicts: Vec::new() };
         let mut seen: HashMap<Key, usize> = HashMap::with_capacity(rows.len());
-        for row in rows {
+        for (row, objection) in rows.iter().zip(objections) {
             let key = (row.client_key, row.sender);
             let verdict = if let Some(placed) = known.get(&key) {
                 Verdict::Known(placed.clone())
             } else {
-                match (seen.entry(key), heads.get(&row.conversation)) {
-                    (Entry::Occupied(first), _) => Verdict::Again(*first.get()),
-                    (Entry::Vacant(_), None) => Verdict::Missing,
-                    (Entry::Vacant(slot), Some(head)) => {
+                match (seen.entry(key), heads.get(&row.conversation), objection) {
+                    (Entry::Occupied(first), _, _) => Verdict::Again(*first.get()),
+                    (Entry::Vacant(_), None, _) => Verdict::Refused(NotPlaced::NoConversation),
+                    (Entry::Vacant(_), _, Some(objection)) => Verdict::Refused(*objection),
+                    (Entry::Vacant(slot), Some(head), None) => {
                         slot.insert(plan.fresh.len());
                         plan.number(row, *head)
                     }
@@ -125,7 +127,7 @@ impl<'a> Plan<'a> {
                 Verdict::Fresh(place) => Ok(fresh[place].placed()),
                 Verdict::Again(place) => Ok(Placed { duplicate: true, ..fresh[place].placed() }),
                 Verdict::Known(placed) => Ok(placed),
-                Verdict::Missing => Err(NotPlaced::NoConversation),
+                Verdict::Refused(why) => Err(why),
             })
             .collect()
     }

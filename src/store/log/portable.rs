@@ -9,6 +9,7 @@ use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::batch::{Cursor, Mark, NewMedia, NewRow, Outcome, Placed};
+use super::permits::look;
 use super::plan::{Head, Key, Numbered, Plan, conversations};
 use crate::store::rows::bytes;
 use crate::store::{StoreError, Tx, counters};
@@ -24,8 +25,10 @@ pub(crate) async fn insert(
 ) -> Result<Vec<Outcome>, StoreError> {
     let heads = lock_heads(tx, &conversations(rows)).await?;
     let known = if look_up { find_known(tx, rows).await? } else { HashMap::new() };
-    let mut plan = Plan::new(rows, &heads, &known);
-    plan.set_ids(counters::draw(tx, plan.fresh.len()).await?);
+    // Drawn first: who holds the counter is waited for by whoever ends a login.
+    let ids = counters::draw(tx, rows.len()).await?;
+    let mut plan = Plan::new(rows, &heads, &known, &look(tx, rows).await?);
+    plan.set_ids(ids);
     for part in plan.fresh.chunks(ROWS) {
         let models = part.iter().map(message);
         messages::Entity::insert_many(models).exec_without_returning(tx).await?;
@@ -36,7 +39,7 @@ pub(crate) async fn insert(
 }
 
 /// Locks the heads in the order of their ids, so that batches of several nodes never wait for each other in a circle.
-pub(super) async fn lock_heads(
+pub(in crate::store) async fn lock_heads(
     tx: &Tx,
     conversations: &BTreeSet<i64>,
 ) -> Result<BTreeMap<i64, Head>, StoreError> {
@@ -185,6 +188,7 @@ pub(crate) async fn advance(tx: &Tx, marks: &[Mark]) -> Result<(), StoreError> {
         let mut update = members::Entity::update_many()
             .col_expr(cursor, Expr::value(to))
             .filter(Column::Id.eq(mark.link))
+            .filter(Column::Live.eq(1))
             .filter(cursor.lt(to));
         if let Cursor::Read { seq, at, .. } = mark.to {
             update = update

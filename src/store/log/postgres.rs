@@ -7,12 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::batch::{NewRow, Outcome};
+use super::permits::look_and_draw;
 use super::plan::{Head, Numbered, Plan, conversations};
 use super::portable::{find_known, insert_medias};
-use crate::store::{StoreError, Tx, counters};
+use crate::store::locks::BATCHES;
+use crate::store::{StoreError, Tx};
 
-const LOCK: &str = "SELECT conversation_id, last_seq, last_revision FROM conversation_heads \
-    WHERE conversation_id = ANY($1) ORDER BY conversation_id FOR UPDATE";
+/// Shares the lock of batches, for which the end of logins waits, before those of the heads.
+const LOCK: &str = "SELECT conversation_id, last_seq, last_revision \
+    FROM pg_advisory_xact_lock_shared($2), conversation_heads \
+    WHERE conversation_id = ANY($1) ORDER BY conversation_id FOR UPDATE OF conversation_heads";
 
 /// Zero stands for absence in the arrays of links and smiles.
 const INSERT: &str = "INSERT INTO messages (id, conversation_id, seq, revision, shown, sender, \
@@ -37,8 +41,9 @@ pub(super) async fn insert(
 ) -> Result<Vec<Outcome>, StoreError> {
     let heads = lock_heads(tx, rows).await?;
     let known = if look_up { find_known(tx, rows).await? } else { HashMap::new() };
-    let mut plan = Plan::new(rows, &heads, &known);
-    plan.set_ids(counters::draw(tx, plan.fresh.len()).await?);
+    let (objections, ids) = look_and_draw(tx, rows).await?;
+    let mut plan = Plan::new(rows, &heads, &known, &objections);
+    plan.set_ids(ids);
     if !plan.fresh.is_empty() {
         run(tx, INSERT, columns(&plan.fresh)).await?;
         insert_medias(tx, &mut plan).await?;
@@ -63,7 +68,8 @@ async fn run(
 
 async fn lock_heads(tx: &Tx, rows: &[&NewRow]) -> Result<BTreeMap<i64, Head>, StoreError> {
     let ids: Vec<i64> = conversations(rows).into_iter().collect();
-    let lock = Statement::from_sql_and_values(DbBackend::Postgres, LOCK, [ids.into()]);
+    let lock =
+        Statement::from_sql_and_values(DbBackend::Postgres, LOCK, [ids.into(), BATCHES.into()]);
     let mut heads = BTreeMap::new();
     for row in tx.query_all_raw(lock).await? {
         let head = Head { seq: row.try_get_by_index(1)?, revision: row.try_get_by_index(2)? };

@@ -17,13 +17,14 @@ use super::{
     Batch, BatchWriter, Cursor, Mark, NewMedia, NewRow, NotPlaced, Outcome, Placed, StoredFile,
 };
 use crate::domain::{
-    Aside, Attached, Charge, ConversationId, Dialect, Draft, Event, FileId, LinkId, Media, MediaId,
-    MediaOwner, Message, MessageId, MessageKind, Party, Place, Posted, Revision, Seq, Smile,
-    Timestamp, Topic,
+    Aside, Attached, Charge, ConversationId, Dialect, Draft, Event, FileId, LinkId, LoginId, Media,
+    MediaId, MediaOwner, Message, MessageId, MessageKind, Party, Place, Posted, Refusal, Revision,
+    Seq, Smile, Timestamp, Topic,
 };
 use crate::hub::{News, Notice, Published};
 use crate::policy::{MayPost, MayRead};
 use crate::store::doubts::Way;
+use crate::store::locks::login_over;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 
@@ -119,14 +120,15 @@ impl Log {
     /// The same reference of the same sender is stored once; sent again it gets the first
     /// answer again, and nobody is told anew.
     pub async fn append(&self, permit: MayPost, draft: Draft) -> Result<Posted, StoreError> {
-        self.sell(permit, draft).await.map(|(posted, _)| posted)
+        self.sell(permit, draft, None).await.map(|(posted, _)| posted)
     }
 
-    /// The same, and what it cost, if it cost something.
+    /// The same for as long as the login lives, and what it cost, if it cost something.
     pub async fn sell(
         &self,
         permit: MayPost,
         draft: Draft,
+        login: Option<LoginId>,
     ) -> Result<(Posted, Option<Charge>), StoreError> {
         let author = permit.author();
         let Some(sender) = self.store.find_party(author).await? else {
@@ -138,18 +140,32 @@ impl Log {
         let dialect = draft.dialect;
         let aside = draft.aside.clone().map(|json| Aside { dialect, json });
         let telling = Telling { sender, dialect, aside, smile: draft.smile };
-        let row = self.row(&permit, draft);
-        let ((placed, published), charge) = if self.tariff.bills(dialect) {
+        let row = NewRow { login: login.map(LoginId::get), ..self.row(&permit, draft) };
+        let stored = self.store_row(&row, telling, dialect).await;
+        if let Err(StoreError::Refused(_)) = &stored {
+            // Somebody else changed it, and what is known here is not true any more.
+            self.store.forget_standings_of(permit.conversation());
+        }
+        let ((placed, published), charge) = stored?;
+        published.wait().await;
+        Ok((self.posted(&row, placed).await?, charge))
+    }
+
+    async fn store_row(
+        &self,
+        row: &NewRow,
+        telling: Telling,
+        dialect: Dialect,
+    ) -> Result<(Stored, Option<Charge>), StoreError> {
+        if self.tariff.bills(dialect) {
             let price = self.tariff.default_price;
             let selling = sell(self.store.clone(), row.clone(), telling, price);
             // It runs to its end whoever waits for it.
             let sold = tokio::spawn(selling).await;
-            sold.map_err(|_| StoreError::OutcomeUnknown(None))??
+            sold.map_err(|_| StoreError::OutcomeUnknown(None))?
         } else {
-            (self.queue(row.clone(), telling).await?, None)
-        };
-        published.wait().await;
-        Ok((self.posted(&row, placed).await?, charge))
+            Ok((self.queue(row.clone(), telling).await?, None))
+        }
     }
 
     async fn queue(&self, row: NewRow, telling: Telling) -> Result<Stored, StoreError> {
@@ -211,6 +227,7 @@ impl Log {
             conversation: permit.conversation().get(),
             sender: permit.author().to_db(),
             link: permit.link().map(LinkId::get),
+            login: None,
             client_key,
             kind,
             text: draft.text.into_inner(),
@@ -276,9 +293,10 @@ impl From<NotPlaced> for StoreError {
         match error {
             NotPlaced::Unavailable => Self::TooSlow,
             NotPlaced::OutcomeUnknown => Self::OutcomeUnknown(None),
-            NotPlaced::NoConversation | NotPlaced::Refused => {
-                Self::Impossible { table: "messages", what: error.to_string() }
-            }
+            NotPlaced::NoConversation => Self::Refused(Refusal::not_found(error.to_string())),
+            NotPlaced::NotPermitted => Self::Refused(Refusal::forbidden(error.to_string())),
+            NotPlaced::LoginEnded => Self::Refused(login_over()),
+            NotPlaced::Refused => Self::Impossible { table: "messages", what: error.to_string() },
         }
     }
 }

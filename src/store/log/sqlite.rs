@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::batch::{Batch, Cursor, Mark, NewMedia, NewRow, Outcome, Placed};
+use super::permits::look_in_sqlite;
 use super::plan::{Head, Key, Numbered, Plan, conversations};
 use crate::store::counters::MESSAGES;
 use crate::store::error::{constraint_of_columns, is_transient_sqlite};
@@ -158,7 +159,8 @@ fn execute(db: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<
 fn insert(db: &Connection, rows: &[&NewRow], look_up: bool) -> Result<Vec<Outcome>, StoreError> {
     let heads = read_heads(db, rows).map_err(fault)?;
     let known = if look_up { find_known(db, rows).map_err(fault)? } else { HashMap::new() };
-    let mut plan = Plan::new(rows, &heads, &known);
+    let objections = look_in_sqlite(db, rows).map_err(fault)?;
+    let mut plan = Plan::new(rows, &heads, &known, &objections);
     plan.set_ids(draw(db, plan.fresh.len()).map_err(fault)?..);
     // Held for the whole batch: finding it again in the cache for each row would cost as much as binding it.
     let mut insert = db.prepare_cached(INSERT).map_err(fault)?;
@@ -285,17 +287,19 @@ fn advance(db: &Connection, marks: &[Mark]) -> Result<(), StoreError> {
             Cursor::Read { shown, seq, at } => execute(
                 db,
                 "UPDATE members SET read_shown = ?2, read_seq = ?3, read_at = ?4 \
-                 WHERE id = ?1 AND read_shown < ?2",
+                 WHERE id = ?1 AND live = 1 AND read_shown < ?2",
                 params![mark.link, shown, seq, at],
             )?,
             Cursor::Delivered(shown) => execute(
                 db,
-                "UPDATE members SET delivered_shown = ?2 WHERE id = ?1 AND delivered_shown < ?2",
+                "UPDATE members SET delivered_shown = ?2 \
+                 WHERE id = ?1 AND live = 1 AND delivered_shown < ?2",
                 params![mark.link, shown],
             )?,
             Cursor::Courier(shown) => execute(
                 db,
-                "UPDATE members SET courier_shown = ?2 WHERE id = ?1 AND courier_shown < ?2",
+                "UPDATE members SET courier_shown = ?2 \
+                 WHERE id = ?1 AND live = 1 AND courier_shown < ?2",
                 params![mark.link, shown],
             )?,
         };
@@ -333,13 +337,20 @@ mod tests {
 
     const ROOM: &str = "INSERT INTO conversations (id, kind, access, title, description, \
         device_access, created_at, updated_at) VALUES (1, 2, 1, 'Tea', '', FALSE, 0, 0); \
-        INSERT INTO conversation_heads VALUES (1, 0, 0)";
+        INSERT INTO conversation_heads VALUES (1, 0, 0); \
+        INSERT INTO users (id, email, email_key, username, first_name, last_name, created_at, \
+        updated_at, is_active, is_superuser, is_staff, is_employee, balance) \
+        VALUES (1, 'ann', 'ann', 'ann', '', '', 0, 0, TRUE, FALSE, FALSE, FALSE, 0); \
+        INSERT INTO members (id, conversation_id, user_id, role, live, joined_seq, created_at, \
+        updated_at, delivered_shown, read_shown, read_seq, courier_shown) \
+        VALUES (1, 1, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0)";
 
     fn job(key: u8, text: &str) -> Job {
         let row = NewRow {
             conversation: 1,
             sender: 1,
-            link: None,
+            link: Some(1),
+            login: None,
             client_key: [key; 16],
             kind: 0,
             text: text.into(),

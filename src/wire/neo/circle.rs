@@ -55,7 +55,7 @@ pub fn invite_user_view(invite: &Invite, circle: &Circle, dates: Dates) -> Value
 pub fn invite_circle_view(invite: &Invite, user: &User, dates: Dates) -> Value {
     json!({
         "id": invite.id,
-        "user": user_simple(user, dates),
+        "user": user_simple(&user.as_invited(), dates),
         "circle": invite.circle,
         "created": dates.json(invite.created),
         "updated": dates.json(invite.updated),
@@ -101,6 +101,9 @@ mod tests {
         let when = "Thu, 11 Oct 2018 09:00:00 GMT";
         let (whole_circle, whole_ann) =
             (circle_simple(&circle, Dates::Rest), user_simple(&ann, Dates::Rest));
+        let invited = user_simple(&ann.as_invited(), Dates::Rest);
+        assert_eq!(invited["email"], "ann@example.org");
+        assert_eq!(invited["first_name"], "");
         let table = [
             (
                 user_circle_user_view(&link, &circle, Dates::Rest),
@@ -116,7 +119,7 @@ mod tests {
             ),
             (
                 invite_circle_view(&invite, &ann, Dates::Rest),
-                json!({"id": 1, "user": whole_ann, "circle": 2, "created": when, "updated": when}),
+                json!({"id": 1, "user": invited, "circle": 2, "created": when, "updated": when}),
             ),
         ];
         for (shape, expected) in table {

@@ -82,9 +82,16 @@ pub fn conversation_changed(conversation: ConversationId, change: &ConversationC
         ConversationChange::Invited(_) => vec![("event", "invite".into())],
         ConversationChange::Promoted(_) => vec![("event", "promoted".into())],
         ConversationChange::Kicked { user, by } => {
-            vec![("event", "kick".into()), ("user", address(user)), ("from", address(by))]
+            vec![
+                ("event", "kick".into()),
+                ("user", address(user)),
+                ("user_id", number(user)),
+                ("from", address(by)),
+            ]
         }
-        ConversationChange::Quit(user) => vec![("event", "quit".into()), ("user", address(user))],
+        ConversationChange::Quit(user) => {
+            vec![("event", "quit".into()), ("user", address(user)), ("user_id", number(user))]
+        }
         ConversationChange::DeviceAdded => {
             vec![("event", "device".into()), ("type", "add".into())]
         }
@@ -104,6 +111,14 @@ fn address(party: &Party) -> Value {
     match party {
         Party::User(user) => user.email.as_str().into(),
         Party::Device(device) => device.username.as_str().into(),
+    }
+}
+
+/// The number that stands beside the address.
+fn number(party: &Party) -> Value {
+    match party {
+        Party::User(user) => user.id.get().into(),
+        Party::Device(device) => device.id.get().into(),
     }
 }
 
@@ -189,13 +204,13 @@ mod tests {
             (
                 ConversationChange::Kicked { user: party(), by: Party::Device(Arc::new(device())) },
                 json!({
-                    "event": "kick", "user": "ann@example.org", "from": "ABCDEFGHIJKL",
+                    "event": "kick", "user": "ann@example.org", "user_id": 4, "from": "ABCDEFGHIJKL",
                     "conversation_id": 3,
                 }),
             ),
             (
                 ConversationChange::Quit(party()),
-                json!({"event": "quit", "user": "ann@example.org", "conversation_id": 3}),
+                json!({"event": "quit", "user": "ann@example.org", "user_id": 4, "conversation_id": 3}),
             ),
             (
                 ConversationChange::DeviceAdded,

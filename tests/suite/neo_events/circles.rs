@@ -40,7 +40,8 @@ async fn a_circle_hears_of_its_people_before_the_answer() {
     // Join: the room, that is who joined it.
     let answer = json!({ "token": carl.token, "invite_id": invite });
     home.world.ok("/circle/join", answer).await;
-    let joined = json!({ "event": "join", "user": carl.email, "circle_id": id });
+    let joined =
+        json!({ "event": "join", "user": carl.email, "user_id": carl.id, "circle_id": id });
     assert_eq!(home.ann.peer.heard().await, circle(joined));
     home.bob.peer.quiet().await;
     carl.peer.quiet().await;
@@ -78,10 +79,11 @@ async fn who_leaves_a_circle_is_told_and_put_out_on_all_connections() {
     let kick = json!({ "token": home.ann.token, "circle_id": id, "email": home.bob.email });
     home.world.ok("/circle/kick", kick).await;
     let kicked = json!({
-        "event": "kick", "user": home.bob.email, "from": home.ann.email, "circle_id": id,
+        "event": "kick", "user": home.bob.email, "user_id": home.bob.id,
+        "from": home.ann.email, "circle_id": id,
     });
     let out = json!({
-        "event": "kick", "user": home.bob.email, "from": home.ann.email,
+        "event": "kick", "user": home.bob.email, "user_id": home.bob.id, "from": home.ann.email,
         "conversation_id": conversation,
     });
     let mut both = circle(kicked.clone());
@@ -99,7 +101,8 @@ async fn who_leaves_a_circle_is_told_and_put_out_on_all_connections() {
 
     // Quit.
     home.world.ok("/circle/quit", json!({ "token": carl.token, "circle_id": id })).await;
-    let quit = circle(json!({ "event": "quit", "user": carl.email, "circle_id": id }));
+    let quit =
+        circle(json!({ "event": "quit", "user": carl.email, "user_id": carl.id, "circle_id": id }));
     assert_eq!(home.ann.peer.heard().await, quit);
     assert_eq!(carl.peer.heard().await, quit);
     let rename = json!({ "token": home.ann.token, "circle_id": id, "name": "Alone" });

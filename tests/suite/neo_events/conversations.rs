@@ -46,7 +46,8 @@ async fn a_conversation_hears_of_its_members_before_the_answer() {
     let kick = json!({ "token": carl.token, "conversation_id": id, "email": home.bob.email });
     home.world.ok("/conversation/kick", kick).await;
     let kicked = told(json!({
-        "event": "kick", "user": home.bob.email, "from": carl.email, "conversation_id": id,
+        "event": "kick", "user": home.bob.email, "user_id": home.bob.id, "from": carl.email,
+        "conversation_id": id,
     }));
     for peer in [&mut home.ann.peer, &mut home.bob.peer, &mut phone, &mut carl.peer] {
         assert_eq!(peer.heard().await, kicked);
@@ -61,7 +62,9 @@ async fn a_conversation_hears_of_its_members_before_the_answer() {
     carl.peer.heard().await;
     home.ann.peer.heard().await;
     home.world.ok("/conversation/quit", json!({ "token": token, "conversation_id": id })).await;
-    let quit = told(json!({ "event": "quit", "user": home.ann.email, "conversation_id": id }));
+    let quit = told(
+        json!({ "event": "quit", "user": home.ann.email, "user_id": home.ann.id, "conversation_id": id }),
+    );
     assert_eq!(home.ann.peer.heard().await, quit);
     assert_eq!(carl.peer.heard().await, quit);
     carl.peer.succeed("message", home.words("alone at last")).await;

@@ -85,7 +85,8 @@ async fn the_worked_example_happens_as_the_page_tells_it() {
     expected.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     assert_eq!(undated(info)["content"], expected);
     world.ok("/circle/join", json!({ "token": b, "invite_id": invite })).await;
-    let joined = json!({ "event": "join", "user": bob.email, "circle_id": circle });
+    let joined =
+        json!({ "event": "join", "user": bob.email, "user_id": bob.id, "circle_id": circle });
     assert_eq!(ann.peer.expect("circle").await, joined);
 
     // 5. Conversation by first message.
@@ -136,7 +137,8 @@ async fn the_worked_example_happens_as_the_page_tells_it() {
     bob.peer.join(conversation).await;
     bob.peer.emit("writing", json!({ "conversation_id": conversation, "is_writing": true }));
     let writing = json!({
-        "conversation_id": conversation, "device": false, "user": bob.email, "is_writing": true,
+        "conversation_id": conversation, "device": false, "user": bob.email, "user_id": bob.id,
+        "is_writing": true,
     });
     assert_eq!(ann.peer.expect("writing").await, writing);
     let mut heard = [bob.peer.event().await, bob.peer.event().await];

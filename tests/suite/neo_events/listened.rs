@@ -115,7 +115,7 @@ async fn writing_reaches_the_room_as_it_was_sent() {
         home.bob.peer.emit("writing", here);
         let expected = json!({
             "conversation_id": home.conversation, "device": false, "user": home.bob.email,
-            "is_writing": told,
+            "user_id": home.bob.id, "is_writing": told,
         });
         assert_eq!(home.ann.peer.expect("writing").await, expected);
         let heard = home.bob.peer.heard().await;

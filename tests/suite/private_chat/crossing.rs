@@ -48,7 +48,10 @@ async fn messages_typing_and_marks_cross_both_ways() {
     b.send_json(&json!({"type": "is-typing", "typing": true})).await;
     assert_eq!(
         neo.expect("writing").await,
-        json!({"conversation_id": id, "device": false, "user": "bob@example.org", "is_writing": true})
+        json!({
+            "conversation_id": id, "device": false, "user": "bob@example.org",
+            "user_id": bob.id, "is_writing": true,
+        })
     );
     a.reads(json!({"type": "opponent-typing", "username": "bob"})).await;
     b.send_json(&message("ann", "waiting")).await;

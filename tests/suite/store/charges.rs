@@ -52,7 +52,7 @@ impl Shop {
         let standing = self.store.standing(Principal::User(self.ann.id), self.chat.id).await;
         let standing = standing.expect("the database answers").expect("a conversation");
         let permit = policy::may_post(&standing).expect("a member");
-        self.log.sell(permit, draft).await.map_err(|error| match error {
+        self.log.sell(permit, draft, None).await.map_err(|error| match error {
             StoreError::Refused(refusal) => refusal,
             other => panic!("{other}"),
         })

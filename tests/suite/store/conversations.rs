@@ -33,7 +33,7 @@ fn text(raw: &str) -> Text {
     Text::new(raw.to_owned(), 8192).expect("short enough")
 }
 
-async fn person(store: &Store, name: &str) -> User {
+pub(super) async fn person(store: &Store, name: &str) -> User {
     let email = Email::new(&format!("{name}@example.org")).expect("an address");
     let mut new = NewUser::called(email);
     new.first_name = name.to_owned();
@@ -46,7 +46,22 @@ impl World {
         let (log, _) = Log::start(&store).expect("the log starts");
         let (ann, bob) = (person(&store, "ann").await, person(&store, "bob").await);
         let circle = store.start_circle(ann.id, "Home").await.expect("a circle").id;
-        Self { store, log, ann, bob, circle }
+        let world = Self { store, log, ann, bob, circle };
+        world.take_in(&world.bob).await;
+        world
+    }
+
+    /// Makes somebody a member of the circle.
+    pub(super) async fn take_in(&self, user: &User) {
+        let (store, circle) = (&self.store, self.circle);
+        let standing = store.circle_standing(Self::principal(&self.ann), circle).await;
+        let standing = standing.expect("the database answers").expect("a circle");
+        let permit = policy::may_invite_to_circle(&standing, user.id, false, false);
+        let invite = store.invite_to_circle(permit.expect("Ann is inside")).await;
+        let invite = invite.expect("stored").expect("the circle is there");
+        let invite = store.find_invite(invite).await.expect("an answer").expect("an invitation");
+        let permit = policy::may_answer_invite(user.id, &invite).expect("it is theirs");
+        assert!(store.join_circle(permit).await.expect("stored"));
     }
 
     pub(super) fn principal(user: &User) -> Principal {
@@ -294,12 +309,12 @@ async fn who_comes_back_has_a_new_link_and_old_messages_keep_theirs() {
 
         let invitee = Invitee { user: world.bob.id, member: false, in_circle: true };
         let invite = policy::may_invite(&admin, invitee).unwrap();
-        let second = world.store.invite(invite).await.unwrap();
+        let second = world.store.invite(invite, 500).await.unwrap();
         assert!(second > first.link);
         assert!(world.standing(&world.bob, id).await.takes_part());
         assert_eq!(world.message(posted.message).await.link, Some(first.link));
         let again = policy::may_invite(&admin, invitee).unwrap();
-        assert!(world.store.invite(again).await.is_err(), "nobody is a member twice");
+        assert!(world.store.invite(again, 500).await.is_err(), "nobody is a member twice");
     }
 }
 

@@ -81,6 +81,7 @@ fn row(conversation: i64, key: u8, text: &str) -> NewRow {
         conversation,
         sender: 1,
         link: Some(conversation),
+        login: None,
         client_key: [key; 16],
         kind: 0,
         text: text.into(),

@@ -4,6 +4,7 @@ mod charges;
 mod conversations;
 mod log;
 mod marks;
+mod permits;
 mod rooms;
 mod schema;
 mod transactions;
