@@ -14,6 +14,7 @@ pub mod dialect;
 pub mod domain;
 pub mod http;
 pub mod hub;
+pub mod json;
 pub mod policy;
 pub mod rtc;
 pub mod service;

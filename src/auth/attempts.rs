@@ -121,13 +121,16 @@ impl Claim {
 
 /// Who counts as one address: an IPv4 address, or an IPv6 network of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Network {
+pub enum Network {
+    /// An IPv4 address.
     V4(u32),
+    /// The first 64 bits of an IPv6 address.
     V6(u64),
 }
 
 impl Network {
-    fn of(address: IpAddr) -> Self {
+    /// The network that counts as one.
+    pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.to_bits()),
             IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),

@@ -10,9 +10,9 @@ mod token;
 
 use std::net::IpAddr;
 
-pub use attempts::{Account, Attempts, Claim, TooOften};
+pub use attempts::{Account, Attempts, Claim, Network, TooOften};
 pub use browser::{BrowserLogin, Browsers, hash_of, random_key};
-pub use password::{PasswordError, Passwords};
+pub use password::{PasswordError, Passwords, Verdict};
 pub use secrets::{Secrets, SecretsError};
 pub use token::{Proof, TokenError, Tokens};
 
@@ -63,7 +63,7 @@ impl Auth {
     ///
     /// The count is asked and moved while the hashing turn is held: however many come at once, no more are
     /// tried beyond the limit than there are turns, and going away early hides nothing.
-    pub async fn prove(&self, attempt: Attempt<'_>, password: String) -> Result<bool, TooOften> {
+    pub async fn prove(&self, attempt: Attempt<'_>, password: String) -> Result<Verdict, TooOften> {
         let claim = self.attempts.claim(attempt.account, attempt.address);
         claim.check()?;
         let turn = self.passwords.turn().await;
@@ -88,12 +88,12 @@ mod tests {
         let attempt =
             || Attempt { account, address: [10, 0, 0, 1].into(), stored: Some(stored.clone()) };
         for _ in 0..10 {
-            assert_eq!(auth.prove(attempt(), "right".to_owned()).await, Ok(true));
-            assert_eq!(auth.prove(attempt(), "wrong".to_owned()).await, Ok(false));
+            assert_eq!(auth.prove(attempt(), "right".to_owned()).await, Ok(Verdict::Right));
+            assert_eq!(auth.prove(attempt(), "wrong".to_owned()).await, Ok(Verdict::Wrong));
         }
         let refused = Err(TooOften { retry_after: 900 });
         assert_eq!(auth.prove(attempt(), "right".to_owned()).await, refused);
         let elsewhere = Attempt { address: [10, 0, 0, 2].into(), ..attempt() };
-        assert_eq!(auth.prove(elsewhere, "right".to_owned()).await, Ok(true));
+        assert_eq!(auth.prove(elsewhere, "right".to_owned()).await, Ok(Verdict::Right));
     }
 }

@@ -1,6 +1,8 @@
 //! Passwords: Argon2id, on threads of their own, a few at a time.
 //!
 //! An account that does not exist, or has no password, costs the same work as one that has.
+//! Keyboards write `é` as one character or as two; passwords are compared in NFC, where both
+//! are one. Older hashes are of the bytes as they were typed.
 
 use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
@@ -10,6 +12,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
+use unicode_normalization::UnicodeNormalization;
 
 /// A password could not be hashed; nothing a user could do about it.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +24,17 @@ pub struct PasswordError(String);
 pub struct Passwords {
     /// As many as there are processors: more would only share them.
     turns: Arc<Semaphore>,
+}
+
+/// Whether a password was the right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was not.
+    Wrong,
+    /// It was.
+    Right,
+    /// It was, but its hash is of an older kind and should be made anew.
+    Outdated,
 }
 
 /// The right to hash once.
@@ -60,15 +74,15 @@ impl Turn {
         stored: Option<String>,
         password: String,
         wrong: impl FnOnce() + Send + 'static,
-    ) -> bool {
+    ) -> Verdict {
         let work = move || {
-            let right = verify(stored.as_deref(), &password);
-            if !right {
+            let verdict = verify(stored.as_deref(), &password);
+            if verdict == Verdict::Wrong {
                 wrong();
             }
-            right
+            verdict
         };
-        run(self, work).await.unwrap_or(false)
+        run(self, work).await.unwrap_or(Verdict::Wrong)
     }
 }
 
@@ -86,14 +100,29 @@ async fn run<T: Send + 'static>(
 }
 
 fn hash(password: &str) -> Result<String, String> {
-    let hash = Argon2::default().hash_password(password.as_bytes());
+    let hash = Argon2::default().hash_password(normal(password).as_bytes());
     hash.map(|hash| hash.to_string()).map_err(|error| error.to_string())
 }
 
-fn verify(stored: Option<&str>, password: &str) -> bool {
-    let matches = PasswordHash::new(stored.unwrap_or_else(|| decoy()))
-        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok());
-    matches && stored.is_some()
+fn normal(password: &str) -> String {
+    password.nfc().collect()
+}
+
+fn verify(stored: Option<&str>, password: &str) -> Verdict {
+    let Ok(hash) = PasswordHash::new(stored.unwrap_or_else(|| decoy())) else {
+        return Verdict::Wrong;
+    };
+    let matches = |text: &str| {
+        Argon2::default().verify_password(text.as_bytes(), &hash).is_ok() && stored.is_some()
+    };
+    let normal = normal(password);
+    if matches(&normal) {
+        return Verdict::Right;
+    }
+    if normal != password && matches(password) {
+        return Verdict::Outdated;
+    }
+    Verdict::Wrong
 }
 
 /// What is compared with where nothing is stored; made like any other, so that it costs the same.
@@ -112,12 +141,20 @@ mod tests {
         let stored = passwords.hash("grüße".to_owned()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         assert_ne!(stored, passwords.hash("grüße".to_owned()).await.unwrap());
+        // As hashes were made before there was a normal form.
+        let typed = Argon2::default().hash_password("gru\u{308}ße".as_bytes()).unwrap();
+        let typed = typed.to_string();
         let table = [
-            (Some(stored.clone()), "grüße", true),
-            (Some(stored.clone()), "grüsse", false),
-            (Some(stored), "", false),
-            (None, "nobody's", false),
-            (Some("no hash at all".to_owned()), "no hash at all", false),
+            (Some(stored.clone()), "grüße", Verdict::Right),
+            (Some(stored.clone()), "gru\u{308}ße", Verdict::Right),
+            (Some(stored.clone()), "grüsse", Verdict::Wrong),
+            (Some(stored.clone()), "gruße", Verdict::Wrong),
+            (Some(stored), "", Verdict::Wrong),
+            (Some(typed.clone()), "gru\u{308}ße", Verdict::Outdated),
+            (Some(typed), "grüße", Verdict::Wrong),
+            (None, "nobody's", Verdict::Wrong),
+            (None, "gru\u{308}ße", Verdict::Wrong),
+            (Some("no hash at all".to_owned()), "no hash at all", Verdict::Wrong),
         ];
         for (stored, password, right) in table {
             let turn = passwords.turn().await;
@@ -140,7 +177,7 @@ mod tests {
         let free = passwords.turns.available_permits();
         let turns = Arc::clone(&passwords.turns);
         let wrong = move || told.send(turns.available_permits()).unwrap();
-        assert!(!turn.verify(None, "x".to_owned(), wrong).await);
+        assert_eq!(turn.verify(None, "x".to_owned(), wrong).await, Verdict::Wrong);
         assert_eq!(hears.recv(), Ok(free));
         assert_eq!(passwords.turns.available_permits(), free + 1);
     }

@@ -125,6 +125,11 @@ impl Refusal {
         self.kind
     }
 
+    /// Whether it comes again too soon.
+    pub const fn is_too_often(&self) -> bool {
+        matches!(self.kind(), RefusalKind::TooOften { .. })
+    }
+
     /// Whether it says nothing about the one who asked.
     pub const fn is_our_fault(&self) -> bool {
         matches!(self.kind, RefusalKind::Unavailable | RefusalKind::Unknown)

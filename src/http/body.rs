@@ -4,14 +4,15 @@
 //! is strict; an optional key that is `null` counts as absent.
 
 use axum::http::StatusCode;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use super::error::Failure;
 use crate::domain::Refusal;
+use crate::json::{self, Object};
 
-/// The keys of a request.
+/// The declared keys of a request, each with its JSON text.
 #[derive(Clone, Debug, Default)]
-pub struct Keys(Map<String, Value>);
+pub struct Keys(Vec<(String, Box<RawValue>)>);
 
 /// What a key may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +38,12 @@ impl Shape {
         }
     }
 
-    fn fits(self, value: &Value) -> bool {
+    fn fits(self, raw: &RawValue) -> bool {
         match self {
-            Self::Number => number(value).is_some(),
-            Self::Text => value.is_string(),
-            Self::Flag => value.is_boolean(),
-            Self::List => value.is_array(),
+            Self::Number => number(raw).is_some(),
+            Self::Text => raw.get().starts_with('"'),
+            Self::Flag => json::boolean(raw).is_some(),
+            Self::List => raw.get().starts_with('['),
         }
     }
 }
@@ -87,32 +88,32 @@ impl Key {
     }
 }
 
-impl From<Map<String, Value>> for Keys {
-    fn from(keys: Map<String, Value>) -> Self {
-        Self(keys)
-    }
-}
-
 impl Keys {
-    /// Reads the bytes of a body.
-    pub fn read(bytes: &[u8]) -> Result<Self, Failure> {
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(keys)) => Ok(Self(keys)),
-            Ok(Value::Null) => Err(Failure::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                Refusal::malformed("the body is null; send a JSON object"),
-            )),
-            Ok(_) => Err(Refusal::malformed("the body is not a JSON object").into()),
-            Err(_) => Err(Failure::new(
-                StatusCode::NOT_ACCEPTABLE,
-                Refusal::malformed("the body is not JSON"),
-            )),
+    /// Reads these keys of the bytes of a body.
+    pub fn read(bytes: &[u8], names: &[&'static str]) -> Result<Self, Failure> {
+        let text = std::str::from_utf8(bytes).map(json::tidy).unwrap_or_default();
+        if !json::is_sound(&text) {
+            let text = "the body is not JSON";
+            return Err(Failure::new(StatusCode::NOT_ACCEPTABLE, Refusal::malformed(text)));
         }
+        if text.trim() == "null" {
+            let text = "the body is null; send a JSON object";
+            return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, Refusal::malformed(text)));
+        }
+        let keys = Self::of(&text, names);
+        keys.ok_or_else(|| Refusal::malformed("the body is not a JSON object").into())
+    }
+
+    /// Reads these keys of an object.
+    pub fn of(text: &str, names: &[&'static str]) -> Option<Self> {
+        let object = Object::read(text, names)?;
+        Some(Self(object.iter().map(|(name, raw)| (name.to_owned(), raw.to_owned())).collect()))
     }
 
     /// The parameters of a path, as if they had come in a body.
     pub fn from_path<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        Self(parameters.map(|(name, value)| (name.to_owned(), value.into())).collect())
+        let raw = |text: &str| serde_json::value::to_raw_value(text).expect("texts are JSON");
+        Self(parameters.map(|(name, value)| (name.to_owned(), raw(value))).collect())
     }
 
     /// Refuses the first of these keys that is missing or holds something else than it should.
@@ -131,9 +132,10 @@ impl Keys {
         Ok(())
     }
 
-    /// Whatever a key holds, unless it is absent or `null`.
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+    /// The JSON text that a key holds, unless it is absent or `null`.
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, raw)| &**raw).filter(|raw| !json::is_null(raw))
     }
 
     /// A text, without its U+0000, which no database of ours takes.
@@ -145,8 +147,10 @@ impl Keys {
     pub fn maybe_text(&self, name: &'static str) -> Result<Option<String>, Refusal> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.replace('\0', ""))),
-            Some(_) => Err(mistyped(name, Shape::Text)),
+            Some(raw) => match json::string(raw) {
+                Some(text) => Ok(Some(text.replace('\0', ""))),
+                None => Err(mistyped(name, Shape::Text)),
+            },
         }
     }
 
@@ -174,23 +178,21 @@ impl Keys {
     pub fn maybe_flag(&self, name: &'static str) -> Result<Option<bool>, Refusal> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(_) => Err(mistyped(name, Shape::Flag)),
+            Some(raw) => json::boolean(raw).map(Some).ok_or_else(|| mistyped(name, Shape::Flag)),
         }
     }
 
-    /// A list, empty when absent.
-    pub fn list(&self, name: &'static str) -> Result<&[Value], Refusal> {
+    /// The first elements of a list, one more than `most` at most; none when it is absent.
+    pub fn list(&self, name: &'static str, most: usize) -> Result<Vec<&RawValue>, Refusal> {
         match self.get(name) {
-            None => Ok(&[]),
-            Some(Value::Array(list)) => Ok(list),
-            Some(_) => Err(mistyped(name, Shape::List)),
+            None => Ok(Vec::new()),
+            Some(raw) => json::list(raw, most).ok_or_else(|| mistyped(name, Shape::List)),
         }
     }
 }
 
-fn number(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+fn number(raw: &RawValue) -> Option<i64> {
+    json::integer(raw).or_else(|| json::string(raw)?.trim().parse().ok())
 }
 
 fn missing(name: &str) -> Refusal {
@@ -208,14 +210,19 @@ mod tests {
     use super::*;
     use crate::domain::CircleId;
 
-    fn keys(value: &Value) -> Keys {
-        Keys(value.as_object().cloned().unwrap_or_default())
+    const NAMES: [&str; 6] = ["circle_id", "name", "on", "files", "id", "none"];
+
+    fn keys(value: &serde_json::Value) -> Keys {
+        Keys::of(&value.to_string(), &NAMES).unwrap()
     }
 
     #[test]
     fn bodies_are_read_by_the_page_s_rules() {
         let table = [
             (r#"{"a":1}"#, Ok(())),
+            ("\u{FEFF}{\"a\":1}", Ok(())),
+            (r#"{"a":"cut \ud83d"}"#, Ok(())),
+            (r#"{"a":1e999}"#, Err(406)),
             ("", Err(406)),
             ("hi", Err(406)),
             ("\u{1F4A3}", Err(406)),
@@ -224,7 +231,7 @@ mod tests {
             ("5", Err(400)),
         ];
         for (body, verdict) in table {
-            let read = Keys::read(body.as_bytes());
+            let read = Keys::read(body.as_bytes(), &NAMES);
             assert_eq!(read.map(drop).map_err(|e| e.status().as_u16()), verdict, "{body}");
         }
     }
@@ -243,6 +250,7 @@ mod tests {
             (json!({}), Some("circle_id is missing")),
             (json!({"circle_id": null}), Some("circle_id is missing")),
             (json!({"circle_id": "x"}), Some("circle_id must be a number")),
+            (json!({"circle_id": 1.0}), None),
             (json!({"circle_id": 1.5}), Some("circle_id must be a number")),
             (json!({"circle_id": true}), Some("circle_id must be a number")),
             (json!({"circle_id": 1e300}), Some("circle_id must be a number")),
@@ -264,7 +272,7 @@ mod tests {
         assert_eq!(keys.text("name"), Ok("ab".to_owned()));
         assert_eq!(keys.maybe_text("none"), Ok(None));
         assert!(keys.text("none").is_err());
-        assert!(keys.list("name").is_err());
+        assert!(keys.list("name", 9).is_err());
     }
 
     proptest::proptest! {
@@ -274,12 +282,13 @@ mod tests {
             text in ".{0,40}",
             number: f64,
         ) {
-            let _ = Keys::read(&bytes);
+            let read = |body: &[u8]| Keys::read(body, &NAMES);
+            let _ = read(&bytes);
             let value = json!({ "id": text, "name": number, "list": [text] });
             for body in [text.clone().into_bytes(), value.to_string().into_bytes()] {
-                let Ok(keys) = Keys::read(&body) else { continue };
+                let Ok(keys) = read(&body) else { continue };
                 let _ = keys.check(&[number_key("id"), text_key("name"), list_key("list")]);
-                let _ = (keys.text("id"), keys.number("id", CircleId::new), keys.list("id"));
+                let _ = (keys.text("id"), keys.number("id", CircleId::new), keys.list("id", 9));
             }
         }
     }

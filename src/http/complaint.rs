@@ -6,11 +6,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::Web;
 use super::collect::{Collecting, NotWhole, STRANGER};
 use crate::domain::{Credentials, Refusal, RefusalKind};
+use crate::json::{self, Object};
 use crate::service::Caller;
 use crate::telemetry;
 
@@ -102,6 +104,7 @@ pub(super) async fn caller(
     let (scheme, token) =
         line.unwrap_or_default().trim().split_once([' ', '\t']).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case("bearer") {
+        web.services().pace_stranger(address)?;
         return Err(Complaint::unauthorized());
     }
     caller_by(web, token.trim(), address).await
@@ -113,55 +116,70 @@ pub(super) async fn caller_by(
     token: &str,
     address: IpAddr,
 ) -> Result<Caller, Complaint> {
-    let identified = web.services().identify(&Credentials::Token(token.to_owned()), address).await;
+    let credentials = Credentials::Token(token.to_owned());
+    let identified = web.services().identify_request(&credentials, address).await;
     match identified {
         Ok(caller) if caller.principal.user().is_some() => Ok(caller),
-        Err(refusal) if refusal.is_our_fault() => Err(refusal.into()),
+        Err(refusal) if refusal.is_our_fault() || refusal.is_too_often() => Err(refusal.into()),
         Ok(_) | Err(_) => Err(Complaint::unauthorized()),
     }
 }
 
-/// The keys of a body, which is a JSON object.
+/// The declared keys of a body, which is a JSON object.
 #[derive(Debug)]
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct Fields(Vec<(&'static str, Box<RawValue>)>);
 
 impl Fields {
-    /// Reads the body of somebody who has said who it is, of at most `limit` bytes.
-    pub(super) async fn read(body: Body, limit: usize) -> Result<Self, Complaint> {
+    /// Reads these keys of the body of somebody who has said who it is, of at most `limit` bytes.
+    pub(super) async fn read(
+        body: Body,
+        limit: usize,
+        names: &[&'static str],
+    ) -> Result<Self, Complaint> {
         let reading = Collecting::begin(&HeaderMap::new(), body, limit).map_err(Refusal::from)?;
         let bytes = reading.whole().await.map_err(|why| match why {
             NotWhole::TooLarge(_) => Complaint::from(Refusal::from(why)),
             NotWhole::Broken => Complaint::invalid("the body did not arrive whole"),
         })?;
-        match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(keys)) => Ok(Self(keys)),
-            Ok(_) | Err(_) => Err(Complaint::invalid("the body must be a JSON object")),
-        }
+        let text = std::str::from_utf8(&bytes).map(json::tidy).unwrap_or_default();
+        let object = Object::read(&text, names).filter(|_| json::is_sound(&text));
+        let object = object.ok_or_else(|| Complaint::invalid("the body must be a JSON object"))?;
+        Ok(Self(object.iter().map(|(name, raw)| (name, raw.to_owned())).collect()))
     }
 
-    /// Reads the body of somebody unknown.
-    pub(super) async fn of_stranger(body: Body, limit: usize) -> Result<Self, Complaint> {
-        Self::read(body, limit.min(STRANGER)).await
+    /// Reads these keys of the body of somebody unknown.
+    pub(super) async fn of_stranger(
+        body: Body,
+        limit: usize,
+        names: &[&'static str],
+    ) -> Result<Self, Complaint> {
+        Self::read(body, limit.min(STRANGER), names).await
     }
 
-    /// Whatever stands under a key, `null` included.
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+    /// The JSON text that stands under a key, `null` included.
+    pub(super) fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, raw)| &**raw)
+    }
+
+    fn known(&self, name: &str) -> Option<&RawValue> {
+        self.get(name).filter(|raw| !json::is_null(raw))
     }
 
     /// A text, without its U+0000.
     pub(super) fn text(&self, name: &str) -> Result<String, Complaint> {
         match self.get(name) {
-            Some(Value::String(text)) => Ok(text.replace('\0', "")),
-            Some(_) => Err(Complaint::invalid(format!("{name} must be a string"))),
+            Some(raw) => match json::string(raw) {
+                Some(text) => Ok(text.replace('\0', "")),
+                None => Err(Complaint::invalid(format!("{name} must be a string"))),
+            },
             None => Err(Complaint::invalid(format!("{name} is missing"))),
         }
     }
 
     /// A text that may be absent, of at most so many characters.
     pub(super) fn short(&self, name: &str, most: usize) -> Result<String, Complaint> {
-        let text = match self.get(name) {
-            None | Some(Value::Null) => String::new(),
+        let text = match self.known(name) {
+            None => String::new(),
             Some(_) => self.text(name)?,
         };
         if text.chars().count() > most {
@@ -175,8 +193,10 @@ impl Fields {
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Complaint> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(_) => Err(Complaint::invalid(format!("{name} must be a boolean"))),
+            Some(raw) => match json::boolean(raw) {
+                Some(flag) => Ok(Some(flag)),
+                None => Err(Complaint::invalid(format!("{name} must be a boolean"))),
+            },
         }
     }
 
@@ -184,7 +204,7 @@ impl Fields {
     pub(super) fn number(&self, name: &str) -> Result<Option<i64>, Complaint> {
         match self.get(name) {
             None => Ok(None),
-            Some(value) => match value.as_i64() {
+            Some(raw) => match json::integer(raw) {
                 Some(number) => Ok(Some(number)),
                 None => Err(Complaint::invalid(format!("{name} must be an integer"))),
             },

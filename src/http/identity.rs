@@ -22,6 +22,9 @@ pub const USER_COOKIE: &str = "neo_user_token";
 /// The cookie of a device's token.
 pub const DEVICE_COOKIE: &str = "neo_device_token";
 
+/// The keys of a body that may hold a token.
+pub const TOKEN_KEYS: [&str; 2] = ["token", "device_token"];
+
 /// Who may ask for something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
@@ -65,6 +68,7 @@ pub async fn body_caller(
     address: IpAddr,
 ) -> Result<Option<Caller>, Failure> {
     if who == Who::Anybody {
+        web.services().pace_stranger(address)?;
         return Ok(None);
     }
     let offer = match in_body(keys)? {
@@ -135,6 +139,7 @@ pub async fn header_caller(
     address: IpAddr,
 ) -> Result<Option<Caller>, Failure> {
     if who == Who::Anybody {
+        web.services().pace_stranger(address)?;
         return Ok(None);
     }
     identify(web, who, in_header(headers), address).await.map(Some)
@@ -147,6 +152,7 @@ async fn identify(
     address: IpAddr,
 ) -> Result<Caller, Failure> {
     let Some(Offer { token, device }) = offer else {
+        web.services().pace_stranger(address)?;
         return Err(Refusal::new(RefusalKind::Unidentified, "a token is missing").into());
     };
     let inactive = match device {
@@ -155,7 +161,7 @@ async fn identify(
     };
     let caller = web
         .services()
-        .identify(&Credentials::Token(token), address)
+        .identify_request(&Credentials::Token(token), address)
         .await
         .at(RefusalKind::Inactive, inactive)?;
     let is_device = caller.principal.device().is_some();

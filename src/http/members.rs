@@ -13,6 +13,7 @@ use super::complaint::{Complaint, Fields, caller};
 use super::layers::client_address;
 use super::{Named, Web, named};
 use crate::domain::{Email, RefusalKind, Timestamp, User, UserId};
+use crate::json;
 use crate::service::{Amended, Amount, Caller, Registration, UserChange};
 use crate::wire::members_chat::{date, read_date};
 
@@ -46,7 +47,9 @@ pub(super) async fn wrong_verb() -> Complaint {
 
 async fn register(State(web): State<Web>, request: Request) -> Result<Response, Complaint> {
     let address = client_address(request.extensions());
-    let fields = Fields::of_stranger(request.into_body(), web.body_bytes()).await?;
+    web.services().pace_stranger(address)?;
+    let names = ["email", "password", "repeat_password", "first_name", "last_name"];
+    let fields = Fields::of_stranger(request.into_body(), web.body_bytes(), &names).await?;
     let (email, password) = (fields.text("email")?, fields.text("password")?);
     let repeated = fields.text("repeat_password")?;
     let first_name = fields.short("first_name", NAME)?;
@@ -93,7 +96,9 @@ async fn register(State(web): State<Web>, request: Request) -> Result<Response, 
 
 async fn log_in(State(web): State<Web>, request: Request) -> Result<Json<Value>, Complaint> {
     let address = client_address(request.extensions());
-    let fields = Fields::of_stranger(request.into_body(), web.body_bytes()).await?;
+    web.services().pace_stranger(address)?;
+    let names = ["email", "password"];
+    let fields = Fields::of_stranger(request.into_body(), web.body_bytes(), &names).await?;
     let (email, password) = (fields.text("email")?, fields.text("password")?);
     let token = web.services().log_in(&email, password, address).await;
     let token = token.map_err(|refusal| match refusal.kind() {
@@ -140,12 +145,13 @@ async fn amend(
 }
 
 async fn read_change(body: Body, web: &Web) -> Result<UserChange, Complaint> {
-    let fields = Fields::read(body, web.body_bytes()).await?;
+    let names = ["premium_until", "balance_delta", "is_superuser", "is_employee", "is_active"];
+    let fields = Fields::read(body, web.body_bytes(), &names).await?;
     let premium_until = match fields.get("premium_until") {
         None => None,
-        Some(Value::Null) => Some(None),
-        Some(value) => {
-            let known = value.as_str().and_then(read_date);
+        Some(raw) if json::is_null(raw) => Some(None),
+        Some(raw) => {
+            let known = json::string(raw).and_then(|text| read_date(&text));
             let wrong = || Complaint::invalid("premium_until must be a date or null");
             Some(Some(known.ok_or_else(wrong)?))
         }

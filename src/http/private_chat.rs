@@ -15,6 +15,7 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use data_encoding::BASE64URL_NOPAD;
@@ -83,9 +84,9 @@ impl Pages {
             return Ok(None);
         }
         let credentials = Credentials::Cookie(session.to_owned());
-        match self.web.services().identify(&credentials, address).await {
+        match self.web.services().identify_request(&credentials, address).await {
             Ok(caller) => Ok(Some(caller)),
-            Err(refusal) if refusal.is_our_fault() => Err(refusal),
+            Err(refusal) if refusal.is_our_fault() || refusal.is_too_often() => Err(refusal),
             Err(_) => Ok(None),
         }
     }
@@ -224,10 +225,15 @@ fn trouble(refusal: &Refusal) -> Response {
     let status = match refusal.kind() {
         RefusalKind::NotFound => StatusCode::NOT_FOUND,
         RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+        RefusalKind::TooOften { .. } => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Html(format!("<!doctype html><p>{}</p>", escape(&refusal.to_string()))))
-        .into_response()
+    let text = format!("<!doctype html><p>{}</p>", escape(&refusal.to_string()));
+    let mut response = (status, Html(text)).into_response();
+    if let RefusalKind::TooOften { retry_after } = refusal.kind() {
+        response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
+    }
+    response
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ async fn send(State(web): State<Web>, request: Request) -> Result<Response, Comp
             _ => asking(&web, &asked).await?,
         })
     } else {
+        web.services().pace_stranger(client_address(&asked.extensions))?;
         None
     };
     let uuid = find("uuid").map(|uuid| uuid.trim()).filter(|uuid| uuid.len() == UUID);
@@ -165,7 +166,7 @@ async fn change_price(
 ) -> Result<Json<Value>, Complaint> {
     let (parts, body) = request.into_parts();
     let caller = superuser(&web, &parts).await?;
-    let fields = Fields::read(body, web.body_bytes()).await?;
+    let fields = Fields::read(body, web.body_bytes(), &["price"]).await?;
     let price = fields.number("price")?.and_then(|price| u32::try_from(price).ok());
     let price = price.ok_or_else(bad_price)?;
     let id = smile_id(&named(id))?;

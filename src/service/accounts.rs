@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::{Caller, Services};
-use crate::auth::{Account, Attempt, PasswordError, TooOften};
+use crate::auth::{Account, Attempt, PasswordError, TooOften, Verdict};
 use crate::domain::{
     Circle, CircleChange, CircleLink, Conversation, Email, Event, Invite, LoginId, Media,
     MediaOwner, Membership, Party, Principal, Refusal, RefusalKind, Timestamp, Topic, User, UserId,
@@ -101,8 +101,7 @@ impl Services {
         address: IpAddr,
     ) -> Result<String, Refusal> {
         let found = self.store().find_password(email).await?;
-        let proven = found.as_ref().and_then(|(_, stored)| stored.clone()).unwrap_or_default();
-        let user = self.prove(email, found, password, address).await?;
+        let (user, proven) = self.prove(email, found, password, address).await?;
         if !user.active {
             return Err(Refusal::new(RefusalKind::Inactive, "the account is not active"));
         }
@@ -114,26 +113,46 @@ impl Services {
         Ok(self.auth().tokens.issue(principal, login, expires))
     }
 
-    /// The account whose password it is. Who does not exist is told so only after the same work.
+    /// The account whose password it is, and what is stored of that. Who does not exist is told
+    /// so only after the same work.
     pub(super) async fn prove(
         &self,
         email: &str,
         found: Option<(User, Option<String>)>,
         password: String,
         address: IpAddr,
-    ) -> Result<User, Refusal> {
+    ) -> Result<(User, String), Refusal> {
         let key = email.trim().to_lowercase();
         let (user, stored) = found.map_or((None, None), |(user, stored)| (Some(user), stored));
         let account = user
             .as_ref()
             .map_or(Account::Unknown(&key), |user| Account::Known(Principal::User(user.id)));
-        let attempt = Attempt { account, address, stored };
-        let right = self.auth().prove(attempt, password).await.map_err(too_often)?;
+        let attempt = Attempt { account, address, stored: stored.clone() };
+        let verdict = self.auth().prove(attempt, password.clone()).await.map_err(too_often)?;
         let user = user.ok_or_else(|| Refusal::not_found("there is no such account"))?;
-        if !right {
-            return Err(wrong_password());
+        let principal = Principal::User(user.id);
+        let proven = self.proven(principal, verdict, stored.unwrap_or_default(), password).await?;
+        Ok((user, proven))
+    }
+
+    /// What is stored of a password that was proven; an outdated hash is made anew.
+    pub(super) async fn proven(
+        &self,
+        principal: Principal,
+        verdict: Verdict,
+        stored: String,
+        password: String,
+    ) -> Result<String, Refusal> {
+        match verdict {
+            Verdict::Wrong => Err(wrong_password()),
+            Verdict::Right => Ok(stored),
+            Verdict::Outdated => {
+                let hash = self.auth().passwords.hash(password).await;
+                let hash = hash.map_err(|error| unhashed(&error))?;
+                self.store().renew_password(principal, &stored, &hash).await?;
+                Ok(hash)
+            }
         }
-        Ok(user)
     }
 
     /// Ends the login by which a user asks.
@@ -203,7 +222,7 @@ impl Services {
         let found = found.filter(|(user, _)| user.id == id);
         let user = match found {
             None => return Err(Refusal::not_found("this is not your e-mail address")),
-            Some(found) => self.prove(email, Some(found), previous, caller.address).await?,
+            Some(found) => self.prove(email, Some(found), previous, caller.address).await?.0,
         };
         self.check_password(&new)?;
         let hash = self.auth().passwords.hash(new).await.map_err(|error| unhashed(&error))?;

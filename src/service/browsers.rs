@@ -34,8 +34,7 @@ impl Services {
             Some(found) => Some(found),
             None => self.store().find_password(name).await?,
         };
-        let proven = found.as_ref().and_then(|(_, stored)| stored.clone()).unwrap_or_default();
-        let user = self.prove(name, found, password, address).await?;
+        let (user, proven) = self.prove(name, found, password, address).await?;
         if !user.active {
             return Err(Refusal::new(RefusalKind::Inactive, "the account is not active"));
         }
@@ -58,6 +57,6 @@ impl Services {
 
     /// Who shows the cookie of a browser's login.
     pub async fn browser(&self, session_id: &str, address: IpAddr) -> Result<Caller, Refusal> {
-        self.identify(&Credentials::Cookie(session_id.to_owned()), address).await
+        self.identify_request(&Credentials::Cookie(session_id.to_owned()), address).await
     }
 }

@@ -65,9 +65,11 @@ impl Services {
         });
         let stored = found.as_ref().map(|(_, stored)| stored.clone());
         let attempt = Attempt { account, address, stored };
-        let right = self.auth().prove(attempt, password).await.map_err(too_often)?;
-        let found = found.ok_or_else(unknown_device)?;
-        if right { Ok(found) } else { Err(wrong_password()) }
+        let verdict = self.auth().prove(attempt, password.clone()).await.map_err(too_often)?;
+        let (device, stored) = found.ok_or_else(unknown_device)?;
+        let principal = Principal::Device(device.id);
+        let proven = self.proven(principal, verdict, stored, password).await?;
+        Ok((device, proven))
     }
 
     /// Ends the login by which a device asks.

@@ -24,6 +24,10 @@ pub struct LimitSettings {
     pub frames_per_second: NonZeroU32,
     /// Frames it may send at once; 0 = twice `frames_per_second`.
     pub frames_burst: u32,
+    /// HTTP commands a second of one account; ten times that of one address without an account.
+    pub requests_per_second: NonZeroU32,
+    /// HTTP commands it may send at once; 0 = five times `requests_per_second`.
+    pub requests_burst: u32,
     /// Live connections of all, over all dialects.
     pub connections: NonZeroUsize,
     /// Those of one address, an IPv4 address or an IPv6 /64; 0 = half of `connections`.
@@ -59,6 +63,14 @@ impl LimitSettings {
         }
     }
 
+    /// HTTP commands an account may send at once.
+    pub const fn request_burst(&self) -> NonZeroU32 {
+        match NonZeroU32::new(self.requests_burst) {
+            Some(burst) => burst,
+            None => self.requests_per_second.saturating_mul(const { NonZeroU32::new(5).unwrap() }),
+        }
+    }
+
     /// Frames a raw WebSocket may send at once.
     pub const fn burst(&self) -> NonZeroU32 {
         match NonZeroU32::new(self.frames_burst) {
@@ -78,6 +90,8 @@ impl Default for LimitSettings {
             max_text_chars: const { NonZeroUsize::new(8192).unwrap() },
             frames_per_second: const { NonZeroU32::new(20).unwrap() },
             frames_burst: 0,
+            requests_per_second: const { NonZeroU32::new(100).unwrap() },
+            requests_burst: 0,
             connections: const { NonZeroUsize::new(50_000).unwrap() },
             connections_per_address: 0,
             sockets_per_user: const { NonZeroUsize::new(20).unwrap() },

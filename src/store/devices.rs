@@ -271,6 +271,7 @@ impl Store {
             updated_at: Set(self.clock().now().micros()),
             ..Default::default()
         };
+        self.end_surplus_logins(Principal::Device(id), None).await?;
         self.change(async |tx| {
             let value = update(tx, id, row).await?;
             let (_, news) = self.end_logins_in(tx, all_of(id, false)).await?;
@@ -285,6 +286,7 @@ impl Store {
         permit: &MayAdminister,
         id: DeviceId,
     ) -> Result<bool, StoreError> {
+        self.end_surplus_logins(Principal::Device(id), None).await?;
         let outcome = self
             .change(async |tx| {
                 require_administrator(self, tx, permit).await?;

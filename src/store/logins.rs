@@ -2,7 +2,9 @@
 
 use entity::{devices, logins, users};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, Select};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+};
 
 use super::locks::wait_for_batches;
 use super::{Changed, Store, StoreError, Tx};
@@ -17,6 +19,11 @@ const TOKEN: i16 = 0;
 const BROWSER: i16 = 1;
 const DEVICE: i16 = 2;
 const NUMBER: i16 = 3;
+
+/// Living logins of one account, besides the one by number; beyond them the oldest end.
+const MOST: usize = 100;
+/// Logins that one transaction ends for being too many.
+const BATCH: u64 = 1000;
 
 /// What is stored of a browser login's `sessionid` and `session_key`.
 pub type BrowserHashes = ([u8; 32], [u8; 32]);
@@ -96,7 +103,7 @@ impl Store {
             Principal::Device(_) => DEVICE,
         };
         let row = self.login_row(principal, kind, expires, browser);
-        self.write(async |tx| {
+        let begun = self.write(async |tx| {
             let stored = match principal {
                 Principal::User(id) => users::Entity::find_by_id(id.get())
                     .filter(users::Column::DeletedAt.is_null())
@@ -116,8 +123,12 @@ impl Store {
             }
             let login = logins::Entity::insert(row).exec(tx).await?;
             Ok(Some(LoginId::new(login.last_insert_id)))
-        })
-        .await
+        });
+        let begun = begun.await?;
+        if begun.is_some() {
+            self.make_room_behind(principal, begun).await;
+        }
+        Ok(begun)
     }
 
     async fn insert_login(
@@ -129,7 +140,66 @@ impl Store {
     ) -> Result<LoginId, StoreError> {
         let row = self.login_row(principal, kind, expires, hashes);
         let insert = async |tx: &Tx| Ok(logins::Entity::insert(row).exec(tx).await?);
-        Ok(LoginId::new(self.write(insert).await?.last_insert_id))
+        let login = LoginId::new(self.write(insert).await?.last_insert_id);
+        self.make_room_behind(principal, Some(login)).await;
+        Ok(login)
+    }
+
+    /// Ends the oldest logins of an account that has too many, after a new one has begun.
+    async fn make_room_behind(&self, principal: Principal, login: Option<LoginId>) {
+        if let Err(error) = self.end_surplus_logins(principal, login).await {
+            // The next login tries it again.
+            tracing::warn!(error = &error as &dyn std::error::Error, "old logins were not ended");
+        }
+    }
+
+    /// Ends the oldest logins of an account that has too many; `keep` stays in any case. There
+    /// may be very many in a database from before there was a limit, so it is done in several
+    /// short transactions, between which others write.
+    pub(super) async fn end_surplus_logins(
+        &self,
+        principal: Principal,
+        keep: Option<LoginId>,
+    ) -> Result<(), StoreError> {
+        let others = MOST - usize::from(keep.is_some());
+        loop {
+            let surplus: Vec<i64> = self
+                .living_logins(principal)
+                .filter(logins::Column::Kind.ne(NUMBER))
+                .filter(logins::Column::Id.ne(keep.map_or(0, LoginId::get)))
+                .select_only()
+                .column(logins::Column::Id)
+                .order_by_desc(logins::Column::Id)
+                .offset(others as u64)
+                .limit(BATCH)
+                .into_tuple()
+                .all(self.reads())
+                .await?;
+            if surplus.is_empty() {
+                return Ok(());
+            }
+            self.change(async |tx| {
+                self.mark_ended(tx, &surplus).await?;
+                self.notify(tx, LOGINS_ENDED, principal.to_db(), None).await?;
+                let ends = surplus.iter().map(|id| login_ended(LoginId::new(*id), false));
+                Ok(Changed { value: (), news: ends.fold(News::none(), News::personal) })
+            })
+            .await?;
+        }
+    }
+
+    /// Rows by their numbers alone, so that no other row is locked.
+    async fn mark_ended(&self, tx: &Tx, ids: &[i64]) -> Result<(), StoreError> {
+        let now = self.clock().now().micros();
+        for ids in ids.chunks(BATCH as usize) {
+            logins::Entity::update_many()
+                .col_expr(logins::Column::EndedAt, Expr::value(now))
+                .filter(logins::Column::Id.is_in(ids.iter().copied()))
+                .filter(logins::Column::EndedAt.is_null())
+                .exec(tx)
+                .await?;
+        }
+        Ok(())
     }
 
     fn login_row(
@@ -183,6 +253,37 @@ impl Store {
         found.transpose()
     }
 
+    /// Puts another hash of the same password in the place of an older one.
+    pub async fn renew_password(
+        &self,
+        principal: Principal,
+        old: &str,
+        new: &str,
+    ) -> Result<(), StoreError> {
+        self.write(async |tx| {
+            match principal {
+                Principal::User(id) => {
+                    users::Entity::update_many()
+                        .col_expr(users::Column::PasswordHash, Expr::value(new))
+                        .filter(users::Column::Id.eq(id.get()))
+                        .filter(users::Column::PasswordHash.eq(old))
+                        .exec(tx)
+                        .await?;
+                }
+                Principal::Device(id) => {
+                    devices::Entity::update_many()
+                        .col_expr(devices::Column::PasswordHash, Expr::value(new))
+                        .filter(devices::Column::Id.eq(id.get()))
+                        .filter(devices::Column::PasswordHash.eq(old))
+                        .exec(tx)
+                        .await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// How an account and one of its logins stand now; none if there is no such account.
     pub async fn identity(
         &self,
@@ -230,14 +331,7 @@ impl Store {
             which = which.filter(logins::Column::Id.ne(except.get()));
         }
         let ids: Vec<_> = which.all(tx).await?.into_iter().map(|row| row.id).collect();
-        let now = Expr::value(self.clock().now().micros());
-        for id in &ids {
-            logins::Entity::update_many()
-                .col_expr(logins::Column::EndedAt, now.clone())
-                .filter(logins::Column::Id.eq(*id))
-                .exec(tx)
-                .await?;
-        }
+        self.mark_ended(tx, &ids).await?;
         if ending.deactivated || self.living_logins(ending.principal).one(tx).await?.is_none() {
             self.void_relay(tx, ending.principal).await?;
         }

@@ -117,6 +117,10 @@ impl Store {
         change: UserChange,
         still: impl AsyncFnOnce(&Tx) -> Result<(), StoreError>,
     ) -> Result<Amended, StoreError> {
+        if change.active == Some(false) || change.password_hash.is_some() {
+            // However many there are, the transaction itself stays short.
+            self.end_surplus_logins(Principal::User(id), change.keep_login).await?;
+        }
         self.change(async |tx| {
             still(tx).await?;
             let found = users::Entity::find_by_id(id.get())

@@ -25,13 +25,18 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
         &["domain", "policy", "auth", "hub", "store", "rtc", "clock", "settings", "telemetry"],
         &[],
     ),
-    ("transport", &[], &["axum", "socketioxide", "engineioxide", "hyper", "hyper_util"]),
+    ("json", &[], &[]),
+    ("transport", &["json"], &["axum", "socketioxide", "engineioxide", "hyper", "hyper_util"]),
     ("session", &["domain", "service", "transport", "hub", "telemetry"], &[]),
     ("wire", &["domain"], &[]),
-    ("dialect", &["domain", "session", "settings", "transport", "wire"], &["axum", "socketioxide"]),
+    (
+        "dialect",
+        &["domain", "session", "settings", "transport", "wire", "json"],
+        &["axum", "socketioxide"],
+    ),
     (
         "http",
-        &["domain", "service", "wire", "settings", "telemetry"],
+        &["domain", "service", "wire", "json", "settings", "telemetry"],
         &["axum", "tower_http", "utoipa"],
     ),
 ];

@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 mod bounds;
+mod account_bounds;
 mod checklist;
 mod cli;
 mod courier;
@@ -34,3 +35,4 @@ mod starving;
 mod store;
 mod support;
 mod who_may;
+mod wire_input;

@@ -3,13 +3,13 @@
 //! A conversation goes by a number of ours or by a name of the client's own, which may be any
 //! number or string and is told back exactly as it came.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde_json::value::RawValue;
 
 use super::CourierManners;
 use crate::domain::{ClientRef, ConversationId, Kind, MessageId, Text, UserId};
+use crate::json::{self, Object, string};
 
 /// The largest id.
 pub(super) const MOST: i64 = (1 << 53) - 1;
@@ -21,6 +21,25 @@ const GROUP_NAME: usize = 200;
 const DESCRIPTION: usize = 2000;
 /// Messages of a history, where the client does not care.
 const HISTORY: u32 = 50;
+
+/// Ids of members that one frame may name; those of a group are bounded by a setting.
+const MEMBERS: usize = 100_000;
+/// Bytes of a client's own name for a conversation.
+const NAME_BYTES: usize = 4096;
+/// The keys that frames have; all others are passed over.
+const KEYS: [&str; 11] = [
+    "type",
+    "conv_id",
+    "client_ref",
+    "member",
+    "group_name",
+    "description",
+    "msg",
+    "message_id",
+    "before_id",
+    "limit",
+    "is_typing",
+];
 
 /// A conversation as the client calls it.
 #[derive(Clone, Debug)]
@@ -80,17 +99,18 @@ pub(super) enum Fault {
     TooMany(usize),
 }
 
-type Fields<'a> = HashMap<String, &'a RawValue>;
+type Fields<'a> = Object<'a>;
 type Read<T> = Result<T, Fault>;
 
 /// What a frame means, and what an answer to it has to mention in any case.
 pub(super) fn read(text: &str, manners: &CourierManners, extras: bool) -> (About, Read<Meaning>) {
     let mut about = About::default();
-    let Ok(fields) = serde_json::from_str::<Fields<'_>>(text) else {
+    let text = json::tidy(text);
+    let Some(fields) = Object::read(&text, &KEYS) else {
         return (about, Err(Fault::Format(None)));
     };
-    about.request = fields.get("type").and_then(|raw| string(raw));
-    about.called = fields.get("conv_id").and_then(|raw| called(raw));
+    about.request = fields.get("type").and_then(string);
+    about.called = fields.get("conv_id").and_then(called);
     let reference = optional(&fields, "client_ref", |raw| string(raw).and_then(ClientRef::new));
     if let Ok(reference) = &reference {
         about.reference.clone_from(reference);
@@ -140,13 +160,12 @@ fn meaning(
         "history" if extras => {
             called()?;
             let before = optional(fields, "before_id", |raw| id(raw).map(MessageId::new))?;
-            let limit = optional(fields, "limit", |raw| raw.get().parse::<u32>().ok())?;
+            let limit = optional(fields, "limit", |raw| u32::try_from(json::integer(raw)?).ok())?;
             Ok(Meaning::History { before, limit: limit.unwrap_or(HISTORY) })
         }
         "typing" if extras => {
             called()?;
-            let flag = |raw: &RawValue| serde_json::from_str(raw.get()).ok();
-            required(fields, "is_typing", flag).map(Meaning::Typing)
+            required(fields, "is_typing", json::boolean).map(Meaning::Typing)
         }
         _ => Err(Fault::UnknownType),
     }
@@ -156,10 +175,9 @@ fn meaning(
 pub(super) fn is_typing(text: &str) -> bool {
     // Short, and looked at closer only if the word is there.
     text.len() <= 256 && text.contains("\"typing\"") && {
-        let fields: Result<Fields<'_>, _> = serde_json::from_str(text);
-        fields.is_ok_and(|fields| {
-            fields.get("type").and_then(|raw| string(raw)).as_deref() == Some("typing")
-        })
+        let fields = Object::read(text, &KEYS);
+        fields
+            .is_some_and(|fields| fields.get("type").and_then(string).as_deref() == Some("typing"))
     }
 }
 
@@ -181,10 +199,6 @@ fn optional<T>(
         Some(raw) => read(raw).map(Some).ok_or(Fault::Format(Some(name))),
         None => Ok(None),
     }
-}
-
-fn string(raw: &RawValue) -> Option<String> {
-    serde_json::from_str(raw.get()).ok()
 }
 
 fn bounded(text: &str, name: &'static str, most: usize) -> Read<String> {
@@ -213,7 +227,7 @@ fn digits(text: &str) -> Option<i64> {
 fn id(raw: &RawValue) -> Option<i64> {
     let number = match raw.get().as_bytes().first()? {
         b'"' => digits(&string(raw)?),
-        _ => digits(raw.get()),
+        _ => json::integer(raw),
     };
     number.filter(|number| (1..=MOST).contains(number))
 }
@@ -225,7 +239,7 @@ pub(super) fn user_id(raw: &RawValue) -> Option<UserId> {
 
 fn members(fields: &Fields<'_>) -> Read<Vec<UserId>> {
     required(fields, "member", |raw| {
-        let list: Vec<&RawValue> = serde_json::from_str(raw.get()).ok()?;
+        let list = json::list(raw, MEMBERS).filter(|list| list.len() <= MEMBERS)?;
         let mut members: Vec<_> = list.into_iter().map(user_id).collect::<Option<_>>()?;
         members.sort_unstable();
         members.dedup();
@@ -237,10 +251,7 @@ fn members(fields: &Fields<'_>) -> Read<Vec<UserId>> {
 fn messages(fields: &Fields<'_>) -> Read<Vec<MessageId>> {
     let wrong = Fault::Format(Some("message_id"));
     let raw = fields.get("message_id").ok_or_else(|| wrong.clone())?;
-    let list: Vec<&RawValue> = match raw.get().as_bytes().first() {
-        Some(b'[') => serde_json::from_str(raw.get()).map_err(|_| wrong.clone())?,
-        _ => vec![*raw],
-    };
+    let list = json::list(raw, IDS).unwrap_or_else(|| vec![raw]);
     if list.len() > IDS {
         return Err(Fault::TooMany(IDS));
     }
@@ -260,6 +271,9 @@ fn messages(fields: &Fields<'_>) -> Read<Vec<MessageId>> {
 /// Whether it is a whole number of whatever size, or a string of one.
 fn is_whole(raw: &RawValue) -> bool {
     let text = string(raw);
+    if text.is_none() && json::integer(raw).is_some() {
+        return true;
+    }
     let text = text.as_deref().unwrap_or_else(|| raw.get());
     let digits = text.strip_prefix('-').unwrap_or(text);
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
@@ -267,6 +281,9 @@ fn is_whole(raw: &RawValue) -> bool {
 
 /// A conversation as the client calls it: by any number or string.
 fn called(raw: &RawValue) -> Option<Called> {
+    if raw.get().len() > NAME_BYTES {
+        return None;
+    }
     let mut hasher = DefaultHasher::new();
     match raw.get().as_bytes().first()? {
         b'"' => (0, string(raw)?).hash(&mut hasher),

@@ -1,13 +1,13 @@
 //! The first message, by which a client says who it is: a bare number, or a token in one of
 //! several forms.
 
-use std::collections::HashMap;
-
-use serde_json::value::RawValue;
-
 use super::Visit;
 use super::codec::{MOST, user_id};
 use crate::domain::{Credentials, UserId};
+use crate::json::{self, Object};
+
+/// The keys of a first message that is an object.
+const KEYS: [&str; 4] = ["user_id", "token", "access_token", "extras"];
 
 /// What the first message says.
 #[derive(Clone, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl std::fmt::Debug for Greeting {
 /// Reads a first message; none if it is no usable one.
 pub(super) fn read(text: &str) -> Option<Greeting> {
     let text = text.trim();
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
     let plain = |user, token| Some(Greeting { user, token, extras: false });
     if let Some(user) = number(text) {
         return plain(Some(user), None);
@@ -83,13 +84,14 @@ fn is_token(text: &str) -> bool {
 }
 
 fn object(text: &str) -> Option<Greeting> {
-    let keys: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+    let text = json::tidy(text);
+    let keys = Object::read(&text, &KEYS)?;
     let user = match keys.get("user_id") {
         Some(raw) => Some(user_id(raw)?),
         None => None,
     };
     let token = match keys.get("token").or_else(|| keys.get("access_token")) {
-        Some(raw) => Some(serde_json::from_str::<String>(raw.get()).ok()?.trim().to_owned()),
+        Some(raw) => Some(json::string(raw)?.trim().to_owned()),
         None => None,
     };
     let extras = keys.get("extras").is_some_and(|raw| raw.get() == "true");

@@ -3,9 +3,6 @@
 //! Pure functions. What is wrong with a frame becomes an error with a stable code. Of an
 //! object only the keys that count are looked into, however deep or large the others are.
 
-use std::collections::BTreeMap;
-
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -14,11 +11,15 @@ use crate::domain::{
     ChatCommand, ClientRef, Command, ConversationId, Dialect, Draft, FileDraft, MessageId, SmileId,
     Text,
 };
+use crate::json::{self, Object};
 use crate::session::Request;
 use crate::transport::websocket::Frame;
 
-/// An object as it was sent; the last of several keys of one name counts.
-pub(super) type Keys = BTreeMap<String, Box<RawValue>>;
+/// Messages that one `seen` may name.
+const SEEN: usize = 1000;
+/// The keys that frames and heads of files have; all others are passed over.
+pub(super) const KEYS: [&str; 8] =
+    ["type", "client_ref", "text", "smile_id", "is_typing", "message_id", "name", "size"];
 
 /// What the answer to a request has to mention.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,7 @@ pub(super) fn decode(
     manners: &ChatManners,
 ) -> Result<Request<Tag>, Wrong> {
     match frame {
+        Frame::Text(text) if text.len() > manners.max_text_bytes => Err(too_long(manners)),
         Frame::Text(text) => decode_text(text, chat, manners),
         Frame::Binary(bytes) => {
             let sent = super::file_frame::read(bytes, manners)?;
@@ -105,24 +107,26 @@ pub(super) fn decode(
 pub(super) fn reference_of(frame: &Frame, manners: &ChatManners) -> Option<ClientRef> {
     match frame {
         Frame::Binary(bytes) => super::file_frame::reference(bytes, manners),
+        Frame::Text(text) if text.len() > manners.max_text_bytes => None,
         Frame::Text(text) => {
-            let keys = serde_json::from_str::<Keys>(text.trim()).ok()?;
-            reference_in(&keys).ok().flatten()
+            let text = json::tidy(text.trim());
+            reference_in(&Object::read(&text, &KEYS)?).ok().flatten()
         }
     }
 }
 
 fn decode_text(raw: &str, chat: Chat, manners: &ChatManners) -> Result<Request<Tag>, Wrong> {
-    let trimmed = raw.trim();
+    let trimmed = without_mark(raw.trim());
     refuse_token(trimmed)?;
     // Numbers, lists and whatever is broken are words.
-    if trimmed.starts_with('{')
-        && let Ok(keys) = serde_json::from_str(trimmed)
-    {
-        return decode_object(&keys, chat, manners);
+    if trimmed.starts_with('{') {
+        let trimmed = json::tidy(trimmed);
+        if let Some(keys) = Object::read(&trimmed, &KEYS) {
+            return decode_object(&keys, chat, manners);
+        }
     }
     if trimmed.starts_with('"')
-        && let Ok(said) = serde_json::from_str::<String>(trimmed)
+        && let Ok(said) = serde_json::from_str::<String>(&json::tidy(trimmed))
     {
         refuse_token(said.trim())?;
         return say(said, None, chat, manners);
@@ -130,20 +134,30 @@ fn decode_text(raw: &str, chat: Chat, manners: &ChatManners) -> Result<Request<T
     say(raw.to_owned(), None, chat, manners)
 }
 
-fn decode_object(keys: &Keys, chat: Chat, manners: &ChatManners) -> Result<Request<Tag>, Wrong> {
+/// What stands behind a byte order mark, if it is JSON; words keep theirs.
+fn without_mark(text: &str) -> &str {
+    let behind = text.strip_prefix('\u{FEFF}').map(str::trim_start);
+    behind.filter(|rest| rest.starts_with(['{', '"'])).unwrap_or(text)
+}
+
+fn decode_object(
+    keys: &Object<'_>,
+    chat: Chat,
+    manners: &ChatManners,
+) -> Result<Request<Tag>, Wrong> {
     let (reference, sound) = match reference_in(keys) {
         Ok(reference) => (reference, true),
         Err(()) => (None, false),
     };
-    let kind: Option<String> = read(keys, "type");
+    let kind = string(keys, "type");
     let decoded = match kind.as_deref() {
         None => Err(Wrong::field("type")),
         Some(_) if !sound => Err(Wrong::field("client_ref")),
-        Some("text") => match read(keys, "text") {
+        Some("text") => match string(keys, "text") {
             Some(text) => say(text, reference.clone(), chat, manners),
             None => Err(Wrong::field("text")),
         },
-        Some("smile") => match read::<Value>(keys, "smile_id").as_ref().and_then(id) {
+        Some("smile") => match keys.get("smile_id").and_then(id) {
             Some(number) => Ok(smile(SmileId::new(number), reference.clone(), chat)),
             None => Err(Wrong::field("smile_id")),
         },
@@ -151,7 +165,7 @@ fn decode_object(keys: &Keys, chat: Chat, manners: &ChatManners) -> Result<Reque
             let text = "A file is sent in a binary frame: `!`, a JSON object, `#`, its bytes.";
             Err(Wrong::new("file_needs_binary", text))
         }
-        Some("typing") if chat.extras => match read(keys, "is_typing") {
+        Some("typing") if chat.extras => match keys.get("is_typing").and_then(json::boolean) {
             Some(typing) => {
                 let (conversation, dialect) = (chat.conversation, Dialect::MembersChat);
                 let command = Command::SetTyping { conversation, typing, dialect };
@@ -159,15 +173,17 @@ fn decode_object(keys: &Keys, chat: Chat, manners: &ChatManners) -> Result<Reque
             }
             None => Err(Wrong::field("is_typing")),
         },
-        Some("seen") if chat.extras => {
-            match read::<Value>(keys, "message_id").as_ref().and_then(ids) {
-                Some(messages) => {
-                    let command = Command::MarkSeen { messages, dialect: Dialect::MembersChat };
-                    Ok(Request::run(command, Tag::Quiet))
-                }
-                None => Err(Wrong::field("message_id")),
+        Some("seen") if chat.extras => match keys.get("message_id").map(ids) {
+            Some(Ids::Some(messages)) => {
+                let command = Command::MarkSeen { messages, dialect: Dialect::MembersChat };
+                Ok(Request::run(command, Tag::Quiet))
             }
-        }
+            Some(Ids::TooMany) => {
+                let text = format!("At most {SEEN} messages may be named at once.");
+                Err(Wrong::new("bad_format", text).with("field", "message_id").with("limit", SEEN))
+            }
+            Some(Ids::Wrong) | None => Err(Wrong::field("message_id")),
+        },
         Some(other) => {
             let other: String = other.chars().take(40).collect();
             Err(Wrong::new("unknown_type", format!("There is no message type {other:?}.")))
@@ -199,48 +215,60 @@ fn smile(smile: SmileId, reference: Option<ClientRef>, chat: Chat) -> Request<Ta
 
 /// A text that is not too long.
 pub(super) fn limited(raw: String, manners: &ChatManners) -> Result<Text, Wrong> {
-    Text::new(raw, manners.max_text_chars).map_err(|error| {
-        let text = format!("A text may have at most {} characters.", error.limit);
-        Wrong::new("text_too_long", text).with("limit", error.limit)
-    })
+    Text::new(raw, manners.max_text_chars).map_err(|_| too_long(manners))
+}
+
+fn too_long(manners: &ChatManners) -> Wrong {
+    let limit = manners.max_text_chars;
+    let text = format!("A text may have at most {limit} characters.");
+    Wrong::new("text_too_long", text).with("limit", limit)
 }
 
 /// The client's own name for what an object asks, if it has a good one or none.
-pub(super) fn reference_in(keys: &Keys) -> Result<Option<ClientRef>, ()> {
-    if !keys.contains_key("client_ref") {
-        return Ok(None);
+pub(super) fn reference_in(keys: &Object<'_>) -> Result<Option<ClientRef>, ()> {
+    match keys.get("client_ref") {
+        None => Ok(None),
+        Some(raw) => json::string(raw).and_then(ClientRef::new).map(Some).ok_or(()),
     }
-    read(keys, "client_ref").and_then(ClientRef::new).map(Some).ok_or(())
 }
 
-/// What stands under a key, if it is of the type that is wanted.
-pub(super) fn read<T: DeserializeOwned>(keys: &Keys, name: &str) -> Option<T> {
-    serde_json::from_str(keys.get(name)?.get()).ok()
+/// The text that stands under a key.
+pub(super) fn string(keys: &Object<'_>, name: &str) -> Option<String> {
+    json::string(keys.get(name)?)
 }
 
 /// An id, which may be written as a string of digits. Whether it names something is another
 /// question.
-fn id(value: &Value) -> Option<i64> {
-    let number = match value.as_str() {
-        Some(text) => super::digits(text),
-        None => value.as_i64(),
-    };
+fn id(raw: &RawValue) -> Option<i64> {
+    let written = || super::digits(&json::string(raw)?);
+    let number = json::integer(raw).or_else(written);
     number.filter(|number| (-MAX_ID..=MAX_ID).contains(number))
 }
 
-fn ids(value: &Value) -> Option<Vec<MessageId>> {
-    match value.as_array() {
-        Some(list) => list.iter().map(|value| id(value).map(MessageId::new)).collect(),
-        None => id(value).map(|id| vec![MessageId::new(id)]),
-    }
+/// What stands where messages are named.
+enum Ids {
+    Some(Vec<MessageId>),
+    TooMany,
+    Wrong,
+}
+
+/// One id, or a list of them.
+fn ids(raw: &RawValue) -> Ids {
+    let named = match json::list(raw, SEEN) {
+        Some(list) if list.len() > SEEN => return Ids::TooMany,
+        Some(list) => list,
+        None => vec![raw],
+    };
+    let named: Option<Vec<_>> = named.into_iter().map(|raw| id(raw).map(MessageId::new)).collect();
+    named.map_or(Ids::Wrong, Ids::Some)
 }
 
 /// The token of a first frame.
 pub(super) fn bearer(raw: &str) -> Option<String> {
-    let trimmed = raw.trim();
+    let trimmed = without_mark(raw.trim());
     // What sockets that encode everything as JSON send.
     if trimmed.starts_with('"') {
-        let decoded: String = serde_json::from_str(trimmed).ok()?;
+        let decoded: String = serde_json::from_str(&json::tidy(trimmed)).ok()?;
         return token_in(decoded.trim()).map(ToOwned::to_owned);
     }
     token_in(trimmed).map(ToOwned::to_owned)

@@ -3,16 +3,22 @@
 //! A JSON parser says where the object ends: `#` and `}` may stand in its strings, and every
 //! byte in the file. The checks go in the order of the page (6.2).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
 use super::ChatManners;
-use super::codec::{self, Keys, Wrong, reference_in};
+use super::codec::{self, KEYS, Wrong, reference_in};
 use crate::domain::{ClientRef, Text};
+use crate::json::{self, Object};
 
 /// Bytes a name may have.
 const NAME: usize = 255;
 /// Characters a type may have.
 const MIME: usize = 127;
+/// What some programs put before a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 /// What stands for every type that is not said well.
 const ANYTHING: &str = "application/octet-stream";
 
@@ -38,7 +44,8 @@ struct Head {
 
 /// Reads a frame.
 pub(super) fn read(frame: &Bytes, manners: &ChatManners) -> Result<Sent, Wrong> {
-    let (keys, start) = split(frame, manners.max_head_bytes).ok_or_else(|| bad("", None))?;
+    let (head, start) = split(frame, manners.max_head_bytes).ok_or_else(|| bad("", None))?;
+    let keys = Object::read(&head, &KEYS).ok_or_else(|| bad("", None))?;
     let reference = reference_in(&keys).ok().flatten();
     let head = Head::read(&keys).map_err(|key| bad(key, reference))?;
     let bytes = frame.slice(start..);
@@ -56,8 +63,8 @@ pub(super) fn read(frame: &Bytes, manners: &ChatManners) -> Result<Sent, Wrong> 
 
 /// The client's own name for a frame that is not read otherwise.
 pub(super) fn reference(frame: &Bytes, manners: &ChatManners) -> Option<ClientRef> {
-    let (keys, _) = split(frame, manners.max_head_bytes)?;
-    reference_in(&keys).ok().flatten()
+    let (head, _) = split(frame, manners.max_head_bytes)?;
+    reference_in(&Object::read(&head, &KEYS)?).ok().flatten()
 }
 
 fn check(head: &Head, bytes: &Bytes, manners: &ChatManners) -> Result<Text, Wrong> {
@@ -100,34 +107,30 @@ fn bad(key: &str, reference: Option<ClientRef>) -> Wrong {
 }
 
 /// The object, and where the file begins.
-fn split(frame: &[u8], most: usize) -> Option<(Keys, usize)> {
+fn split(frame: &[u8], most: usize) -> Option<(Cow<'_, str>, usize)> {
     let behind = frame.strip_prefix(b"!")?;
     let window = &behind[..behind.len().min(most)];
-    let mut values = serde_json::Deserializer::from_slice(window).into_iter::<Keys>();
-    let keys = values.next()?.ok()?;
-    let end = 1 + values.byte_offset();
+    let mark = if window.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let window = &window[mark..];
+    let mut values = serde_json::Deserializer::from_slice(window).into_iter::<&RawValue>();
+    let head = json::tidy(values.next()?.ok()?.get());
+    let end = 1 + mark + values.byte_offset();
     let blank = frame[end..].iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
     let mark = end + blank;
-    (frame.get(mark) == Some(&b'#')).then_some((keys, mark + 1))
+    (frame.get(mark) == Some(&b'#')).then_some((head, mark + 1))
 }
 
 impl Head {
     /// The keys, or the first that is of the wrong type.
-    fn read(keys: &Keys) -> Result<Self, &'static str> {
+    fn read(keys: &Object<'_>) -> Result<Self, &'static str> {
         let reference = reference_in(keys).map_err(|()| "client_ref")?;
-        let text = |key: &'static str| {
-            if keys.contains_key(key) {
-                codec::read(keys, key).ok_or(key)
-            } else {
-                Ok(String::new())
-            }
+        let text = |key: &'static str| match keys.get(key) {
+            Some(raw) => json::string(raw).ok_or(key),
+            None => Ok(String::new()),
         };
         let (name, mime, words) = (text("name")?, text("type")?, text("text")?);
-        let size = if keys.contains_key("size") {
-            Some(codec::read(keys, "size").ok_or("size")?)
-        } else {
-            None
-        };
+        let size = |raw| json::integer(raw).and_then(|size| u64::try_from(size).ok());
+        let size = keys.get("size").map(|raw| size(raw).ok_or("size")).transpose()?;
         Ok(Self { name, size, mime, text: words, reference })
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct ChatManners {
     auth_timeout: Duration,
     /// Longest text, in characters.
     max_text_chars: usize,
+    /// Largest frame of text that is looked into, in bytes.
+    max_text_bytes: usize,
     /// Largest file, in bytes.
     max_file_bytes: usize,
     /// Largest head of a file frame, in bytes.
@@ -57,6 +59,7 @@ impl ChatManners {
         Self {
             auth_timeout: chats.auth_timeout.duration(),
             max_text_chars: settings.limits.max_text_chars.get(),
+            max_text_bytes: settings.limits.event_bytes.get(),
             max_file_bytes: chats.max_file_bytes.get(),
             max_head_bytes: chats.max_file_head_bytes.get(),
             allowed_types: chats.allowed_file_types.clone(),

@@ -27,6 +27,7 @@ fn manners() -> ChatManners {
     ChatManners {
         auth_timeout: Duration::from_secs(1),
         max_text_chars: 8,
+        max_text_bytes: 1 << 20,
         max_file_bytes: 5,
         max_head_bytes: 100,
         allowed_types: Vec::new(),

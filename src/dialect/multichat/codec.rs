@@ -1,14 +1,32 @@
 //! The wire of rooms, inwards: what a frame asks for (its page's sections 4, 8 and 10).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::domain::{ConversationId, MessageId};
+use crate::json::{self, Object};
 use crate::transport::websocket::Frame;
 
 /// Characters of a client's own name for a command.
 const REFERENCE: usize = 64;
 /// Ids lie below it.
 const TOO_LARGE: i64 = 1 << 53;
+
+/// The keys that commands have; all others are passed over.
+const KEYS: [&str; 12] = [
+    "command",
+    "room",
+    "message",
+    "id",
+    "ref",
+    "history",
+    "after",
+    "before",
+    "limit",
+    "title",
+    "staff_only",
+    "typing",
+];
 
 /// What the answer to a command will have to mention.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,7 +69,8 @@ pub(super) enum What {
         staff: bool,
     },
     Update {
-        title: Option<Value>,
+        /// If there is one, and if it is a text.
+        title: Option<Result<String, Unreadable>>,
         staff: Option<bool>,
     },
     Remove,
@@ -102,27 +121,32 @@ pub(super) struct Unreadable;
 /// Reads a frame.
 pub(super) fn decode(frame: &Frame) -> Result<Asked, Unreadable> {
     let Frame::Text(text) = frame else { return Err(Unreadable) };
-    let keys: Map<String, Value> = serde_json::from_str(text).map_err(|_| Unreadable)?;
-    let keys = Keys(&keys);
+    let text = json::tidy(text);
+    // Nobody can mean numbers beyond all bounds or towers of brackets.
+    let keys = Object::read(&text, &KEYS).filter(|_| json::is_sound(&text)).ok_or(Unreadable)?;
+    let keys = Keys(keys);
     let command = keys.text("command").unwrap_or_default();
-    let what = match command {
+    let what = match command.as_str() {
         "join" => What::Join { history: keys.quantity("history"), after: keys.message("after") },
         "leave" => What::Leave,
-        "send" => What::Send { text: keys.owned("message") },
+        "send" => What::Send { text: keys.text("message") },
         "history" => {
             What::History { before: keys.message("before"), limit: keys.quantity("limit") }
         }
         "rooms" => What::Rooms,
         "room_create" => What::Create {
-            title: keys.owned("title"),
+            title: keys.text("title"),
             staff: keys.truth("staff_only") == Some(true),
         },
         "room_update" => What::Update {
-            title: keys.0.get("title").filter(|title| !title.is_null()).cloned(),
+            title: keys
+                .get("title")
+                .filter(|title| !json::is_null(title))
+                .map(|title| json::string(title).ok_or(Unreadable)),
             staff: keys.truth("staff_only"),
         },
         "room_delete" => What::Remove,
-        "edit" => What::Edit { text: keys.owned("message") },
+        "edit" => What::Edit { text: keys.text("message") },
         "delete" => What::Delete,
         "typing" => What::Typing { typing: keys.truth("typing") == Some(true) },
         "read" => What::Read,
@@ -131,7 +155,7 @@ pub(super) fn decode(frame: &Frame) -> Result<Asked, Unreadable> {
     };
     let mention = Mention {
         reference: keys.reference(),
-        command: command.to_owned(),
+        command,
         room: keys.id("room").map(ConversationId::new),
         id: keys.message("id"),
     };
@@ -146,48 +170,49 @@ pub(super) fn is_light(frame: &Frame) -> bool {
         && decode(frame).is_ok_and(|asked| matches!(asked.what, What::Typing { .. }))
 }
 
-struct Keys<'a>(&'a Map<String, Value>);
+struct Keys<'a>(Object<'a>);
 
 impl<'a> Keys<'a> {
-    fn text(&self, key: &str) -> Option<&'a str> {
-        self.0.get(key)?.as_str()
+    fn get(&self, key: &'static str) -> Option<&'a RawValue> {
+        debug_assert!(KEYS.contains(&key), "{key} is not declared");
+        self.0.get(key)
     }
 
-    fn owned(&self, key: &str) -> Option<String> {
-        self.text(key).map(str::to_owned)
+    fn text(&self, key: &'static str) -> Option<String> {
+        json::string(self.get(key)?)
     }
 
-    fn truth(&self, key: &str) -> Option<bool> {
-        self.0.get(key)?.as_bool()
+    fn truth(&self, key: &'static str) -> Option<bool> {
+        json::boolean(self.get(key)?)
     }
 
     /// An id: a positive integer below 2^53, or its digits in a text.
-    fn id(&self, key: &str) -> Option<i64> {
-        let value = self.0.get(key)?;
+    fn id(&self, key: &'static str) -> Option<i64> {
+        let raw = self.get(key)?;
         let written = || {
-            let digits = value.as_str()?;
+            let digits = json::string(raw)?;
             let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
             plain.then(|| digits.parse().ok()).flatten()
         };
-        let id = value.as_i64().or_else(written)?;
+        let id = json::integer(raw).or_else(written)?;
         (1..TOO_LARGE).contains(&id).then_some(id)
     }
 
-    fn message(&self, key: &str) -> Option<MessageId> {
+    fn message(&self, key: &'static str) -> Option<MessageId> {
         self.id(key).map(MessageId::new)
     }
 
-    fn quantity(&self, key: &str) -> Option<usize> {
-        usize::try_from(self.0.get(key)?.as_u64()?).ok()
+    fn quantity(&self, key: &'static str) -> Option<usize> {
+        usize::try_from(json::integer(self.get(key)?)?).ok()
     }
 
+    /// A short text or a number.
     fn reference(&self) -> Option<Value> {
-        let value = self.0.get("ref")?;
-        let fits = match value {
-            Value::String(text) => text.chars().count() <= REFERENCE,
-            Value::Number(_) => true,
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
-        };
-        fits.then(|| value.clone())
+        let raw = self.get("ref")?;
+        if let Some(text) = json::string(raw) {
+            return (text.chars().count() <= REFERENCE).then_some(Value::String(text));
+        }
+        let is_number = raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        if is_number { serde_json::from_str(raw.get()).ok() } else { None }
     }
 }

@@ -108,7 +108,7 @@ fn in_room(
             rooms(About::History, RoomCommand::Read { room, past })
         }
         What::Update { title, staff } => {
-            let title = title.map(|title| readable_title(title.as_str().map(str::to_owned)));
+            let title = title.map(|title| readable_title(title.ok()));
             let title = title.transpose()?;
             expect(session, Awaited::Room(room), mention);
             rooms(About::Keep, RoomCommand::Update { room, title, staff })

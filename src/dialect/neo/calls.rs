@@ -12,6 +12,7 @@ use crate::domain::{
     CallCommand, CallEvent, CallMedia, CallReply, CallRoom, Callee, Command, DeviceId, PeerId,
     Refusal, UserId,
 };
+use crate::json;
 use crate::session::Intent;
 use crate::transport::socketio::{Frame, Packet};
 use crate::wire::neo;
@@ -47,8 +48,8 @@ pub(super) fn call(argument: &Argument<'_>) -> Result<CallCommand, Refusal> {
         "decline" => id().map(CallCommand::Decline),
         "cancel" => id().map(CallCommand::Cancel),
         "hangup" => {
-            let reason = argument.optional("reason")?;
-            let failed = reason.and_then(Value::as_str) == Some("failed");
+            let reason = argument.optional("reason")?.and_then(json::string);
+            let failed = reason.as_deref() == Some("failed");
             Ok(CallCommand::HangUp { call: id()?, failed })
         }
         _ => Err(mistyped("action", "start, accept, decline, cancel or hangup")),
@@ -61,8 +62,10 @@ pub(super) fn join(packet: &Packet, host: Option<String>) -> Result<Asking, Refu
     let Some(room) = named(&argument)? else { return Ok(None) };
     let resume = match argument.optional("resume")? {
         None => None,
-        Some(Value::String(text)) if text.len() <= RESUME_BYTES => Some(text.clone()),
-        Some(_) => return Err(mistyped("resume", "what an earlier join has answered")),
+        Some(raw) => {
+            let text = json::string(raw).filter(|text| text.len() <= RESUME_BYTES);
+            Some(text.ok_or_else(|| mistyped("resume", "what an earlier join has answered"))?)
+        }
     };
     let media = media(&argument)?;
     let command = CallCommand::JoinRoom { room, media, resume, host };
@@ -82,17 +85,15 @@ pub(super) fn forward(packet: &Packet) -> Result<Asking, Refusal> {
     let to = match argument.optional("to")? {
         None => None,
         Some(id) => {
-            let id = id.as_str().and_then(|id| Uuid::try_parse(id).ok());
+            let id = json::string(id).and_then(|id| Uuid::try_parse(&id).ok());
             Some(PeerId::new(id.ok_or_else(|| mistyped("to", "the id of a peer"))?))
         }
     };
-    let data = argument.optional("data")?.unwrap_or(&Value::Null);
-    let data: Arc<RawValue> = serde_json::value::to_raw_value(data)
-        .map(Arc::from)
-        .map_err(|_| Refusal::malformed("the data cannot be forwarded"))?;
+    let data = argument.optional("data")?.unwrap_or(RawValue::NULL);
     if data.get().len() > SIGNAL_BYTES {
         return Err(Refusal::malformed("forwarded data may have at most 65536 bytes"));
     }
+    let data: Arc<RawValue> = data.to_owned().into();
     let command = CallCommand::ForwardInRoom { room, to, data };
     Ok(Some((Asked::RoomForward, Intent::Run(Command::Calls(command)))))
 }
@@ -103,23 +104,22 @@ fn named(argument: &Argument<'_>) -> Result<Option<CallRoom>, Refusal> {
         return argument.conversation().map(CallRoom::Conversation).map(Some);
     }
     let Some(id) = argument.optional("call_id")? else { return Ok(None) };
-    let id = id.as_str().and_then(neo::read_call);
+    let id = json::string(id).and_then(|id| neo::read_call(&id));
     Ok(Some(CallRoom::Call(id.ok_or_else(|| mistyped("call_id", "the id of a call"))?)))
 }
 
 /// A room by its name, or by its conversation or call.
 fn room(argument: &Argument<'_>) -> Option<CallRoom> {
-    let name = argument.optional("room").ok()?.and_then(Value::as_str);
-    name.and_then(neo::read_room).or_else(|| named(argument).ok()?)
+    let name = argument.optional("room").ok()?.and_then(json::string);
+    name.and_then(|name| neo::read_room(&name)).or_else(|| named(argument).ok()?)
 }
 
 fn media(argument: &Argument<'_>) -> Result<CallMedia, Refusal> {
     let Some(media) = argument.optional("media")? else { return Ok(None) };
-    let media = media.to_string();
-    if media.len() > MEDIA_BYTES {
+    if media.get().len() > MEDIA_BYTES {
         return Err(Refusal::malformed("media may have at most 1024 bytes"));
     }
-    Ok(Some(media.into()))
+    Ok(Some(media.get().into()))
 }
 
 /// What the one who asked is told: by acknowledgement, or on the event's own channel.

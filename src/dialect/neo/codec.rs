@@ -1,20 +1,45 @@
 //! The wire of the named channels, inwards: what a packet asks for (NEO 3.2; see also
 //! `docs/clients/neo.md`).
 
-use std::sync::Arc;
-
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{NeoManners, calls};
 use crate::domain::{
     CallCommand, CircleId, ClientRef, Command, ConversationId, Credentials, DeviceId, Dialect,
     Draft, Refusal, Revision, Seq, Target, Text, UserId,
 };
+use crate::json::{self, Object};
 use crate::session::{Intent, Request};
-use crate::transport::socketio::{AckId, Data, Packet};
+use crate::transport::socketio::{AckId, Data, Json, Packet};
 
 /// Largest signal of a call, in bytes.
 pub(super) const SIGNAL_BYTES: usize = 64 * 1024;
+
+/// The keys that any channel reads; all others are passed over.
+const KEYS: [&str; 22] = [
+    "token",
+    "conversation_id",
+    "circle_id",
+    "text_message",
+    "files",
+    "client_ref",
+    "is_writing",
+    "email",
+    "user_id",
+    "device_id",
+    "since",
+    "before",
+    "limit",
+    "seq",
+    "action",
+    "call_id",
+    "reason",
+    "resume",
+    "media",
+    "room",
+    "to",
+    "data",
+];
 
 /// What the answer to a request will have to mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,28 +202,33 @@ fn message(argument: &Argument<'_>, manners: &NeoManners) -> Result<(Asked, Inte
     let conversation = argument.conversation()?;
     let text = match argument.optional("text_message")? {
         None => Text::default(),
-        Some(Value::String(text)) => Text::new(text.clone(), manners.max_text_chars)
-            .map_err(|error| Refusal::malformed(error.to_string()))?,
-        Some(_) => return Err(mistyped("text_message", "a text")),
+        Some(raw) => {
+            let text = json::string(raw).ok_or_else(|| mistyped("text_message", "a text"))?;
+            Text::new(text, manners.max_text_chars)
+                .map_err(|error| Refusal::malformed(error.to_string()))?
+        }
     };
     let files = match argument.optional("files")? {
         None => None,
-        Some(Value::Array(files)) if files.len() > manners.files_per_message => {
-            return Err(Refusal::malformed(format!(
-                "a message may have at most {} files (limits.files_per_message)",
-                manners.files_per_message
-            )));
+        Some(raw) => {
+            let most = manners.files_per_message;
+            let files =
+                json::list(raw, most).ok_or_else(|| mistyped("files", "a list of names"))?;
+            if files.len() > most {
+                return Err(Refusal::malformed(format!(
+                    "a message may have at most {most} files (limits.files_per_message)"
+                )));
+            }
+            Some(files.into_iter().map(file_name).collect::<Vec<_>>())
         }
-        Some(Value::Array(files)) => Some(files.iter().map(file_name).collect::<Vec<_>>()),
-        Some(_) => return Err(mistyped("files", "a list of names")),
     };
     let reference = match argument.optional("client_ref")? {
         None => None,
-        Some(Value::String(text)) => Some(
-            ClientRef::new(text.clone())
+        Some(raw) => Some(
+            json::string(raw)
+                .and_then(ClientRef::new)
                 .ok_or_else(|| mistyped("client_ref", "a text of 1 to 64 characters"))?,
         ),
-        Some(_) => return Err(mistyped("client_ref", "a text of 1 to 64 characters")),
     };
     let asked = Asked::Message { files: files.is_some() };
     let files = files.unwrap_or_default();
@@ -207,13 +237,13 @@ fn message(argument: &Argument<'_>, manners: &NeoManners) -> Result<(Asked, Inte
 }
 
 /// The announced name of a file; what is not a text is taken as it is written (NEO 6.5).
-fn file_name(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn file_name(raw: &RawValue) -> String {
+    json::string(raw).unwrap_or_else(|| raw.get().to_owned())
 }
 
 fn forward(argument: &Argument<'_>) -> Result<Command, Refusal> {
     let target = if let Some(email) = argument.optional("email")? {
-        Target::Email(email.as_str().ok_or_else(|| mistyped("email", "a text"))?.to_owned())
+        Target::Email(json::string(email).ok_or_else(|| mistyped("email", "a text"))?)
     } else if let Some(id) = argument.optional("user_id")? {
         Target::User(UserId::new(number(id, "user_id")?))
     } else if let Some(id) = argument.optional("device_id")? {
@@ -221,7 +251,7 @@ fn forward(argument: &Argument<'_>) -> Result<Command, Refusal> {
     } else {
         return Err(Refusal::malformed("name a target by email, user_id or device_id"));
     };
-    let content = argument.raw()?;
+    let content = argument.whole.shared();
     if content.get().len() > SIGNAL_BYTES {
         return Err(Refusal::malformed("a forwarded object may have at most 65536 bytes"));
     }
@@ -229,13 +259,19 @@ fn forward(argument: &Argument<'_>) -> Result<Command, Refusal> {
 }
 
 /// The one argument of an event.
-pub(super) struct Argument<'a>(&'a Map<String, Value>);
+pub(super) struct Argument<'a> {
+    /// Exactly as it was sent.
+    whole: &'a Json,
+    keys: Object<'a>,
+}
 
 impl<'a> Argument<'a> {
     pub(super) fn of(packet: &'a Packet) -> Result<Self, Refusal> {
         match &packet.data {
-            Data::Json(Value::Object(keys)) => Ok(Self(keys)),
-            Data::Json(_) => Err(Refusal::malformed("the argument must be an object")),
+            Data::Json(whole) => match Object::read(whole.get(), &KEYS) {
+                Some(keys) => Ok(Self { whole, keys }),
+                None => Err(Refusal::malformed("the argument must be an object")),
+            },
             Data::Missing => Err(Refusal::malformed("the argument is missing")),
             Data::Binary => Err(Refusal::malformed("the argument must be JSON, not bytes")),
             Data::Unreadable => Err(Refusal::malformed("the argument cannot be read")),
@@ -247,17 +283,17 @@ impl<'a> Argument<'a> {
 
     /// A key's value; `null` counts as absent.
     #[expect(clippy::unnecessary_wraps, reason = "reads like its siblings at the call")]
-    pub(super) fn optional(&self, key: &str) -> Result<Option<&'a Value>, Refusal> {
-        Ok(self.0.get(key).filter(|value| !value.is_null()))
+    pub(super) fn optional(&self, key: &'static str) -> Result<Option<&'a RawValue>, Refusal> {
+        debug_assert!(KEYS.contains(&key), "{key} is not declared");
+        Ok(self.keys.get(key).filter(|raw| !json::is_null(raw)))
     }
 
-    pub(super) fn required(&self, key: &'static str) -> Result<&'a Value, Refusal> {
+    pub(super) fn required(&self, key: &'static str) -> Result<&'a RawValue, Refusal> {
         self.optional(key)?.ok_or_else(|| Refusal::malformed(format!("the key {key} is missing")))
     }
 
     pub(super) fn text(&self, key: &'static str) -> Result<String, Refusal> {
-        let text = self.required(key)?.as_str();
-        text.map(str::to_owned).ok_or_else(|| mistyped(key, "a text"))
+        json::string(self.required(key)?).ok_or_else(|| mistyped(key, "a text"))
     }
 
     pub(super) fn id(&self, key: &'static str) -> Result<i64, Refusal> {
@@ -280,20 +316,13 @@ impl<'a> Argument<'a> {
 
     /// A boolean, or one of the texts that an old server made of them.
     fn truth(&self, key: &'static str) -> Result<bool, Refusal> {
-        let value = self.required(key)?;
-        let truth = value.as_bool().or_else(|| match value.as_str()? {
+        let raw = self.required(key)?;
+        let truth = json::boolean(raw).or_else(|| match json::string(raw)?.as_str() {
             "True" | "true" => Some(true),
             "False" | "false" => Some(false),
             _ => None,
         });
         truth.ok_or_else(|| mistyped(key, "true or false"))
-    }
-
-    /// The whole argument, exactly as it was sent.
-    fn raw(&self) -> Result<Arc<RawValue>, Refusal> {
-        serde_json::value::to_raw_value(self.0)
-            .map(Arc::from)
-            .map_err(|_| Refusal::malformed("the argument cannot be forwarded"))
     }
 }
 
@@ -302,18 +331,18 @@ pub(super) fn mistyped(key: &str, wanted: &str) -> Refusal {
 }
 
 /// An id: a positive integer below 2^53, or its digits in a text.
-pub(super) fn number(value: &Value, key: &str) -> Result<i64, Refusal> {
-    whole(value, key)
+pub(super) fn number(raw: &RawValue, key: &str) -> Result<i64, Refusal> {
+    whole(raw, key)
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| mistyped(key, "a positive integer"))
 }
 
 /// An integer from zero on, below 2^53, or its digits in a text.
-fn whole(value: &Value, key: &str) -> Result<i64, Refusal> {
-    let digits = |text: &&str| text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit());
-    let written = || value.as_str().filter(digits)?.parse().ok();
-    let read = value.as_i64().or_else(written);
+fn whole(raw: &RawValue, key: &str) -> Result<i64, Refusal> {
+    let digits = |text: &String| text.len() <= 16 && text.bytes().all(|b| b.is_ascii_digit());
+    let written = || json::string(raw).filter(digits)?.parse().ok();
+    let read = json::integer(raw).or_else(written);
     read.filter(|number| (0..1 << 53).contains(number))
         .ok_or_else(|| mistyped(key, "an integer from 0 on"))
 }

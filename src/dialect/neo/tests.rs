@@ -31,7 +31,7 @@ fn manners() -> Arc<NeoManners> {
 }
 
 fn packet(channel: &str, data: Value) -> Packet {
-    Packet { channel: channel.to_owned(), data: Data::Json(data), ack: None }
+    Packet { channel: channel.to_owned(), data: Data::Json(data.into()), ack: None }
 }
 
 fn acked(channel: &str, data: Value) -> Packet {
@@ -454,7 +454,7 @@ proptest::proptest! {
         value in any_value(),
         ack: Option<i64>,
     ) {
-        for data in [Data::Json(value), Data::Missing, Data::Binary, Data::TooLarge, Data::Unreadable] {
+        for data in [Data::Json(value.into()), Data::Missing, Data::Binary, Data::TooLarge, Data::Unreadable] {
             let packet = Packet { channel: channel.clone(), data, ack: ack.map(AckId) };
             // Wrong or not, there is an answer for it.
             let _ = Script::open(NeoSession::new(manners(), None)).client(packet);

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::encode::Mistake;
 use crate::domain::{ClientRef, MessageId};
+use crate::json::{self, Object};
 use crate::transport::websocket::Frame;
 
 /// Levels of arrays and objects in each other.
@@ -25,6 +25,18 @@ const REFERENCE: usize = 64;
 const LARGEST: i64 = (1 << 53) - 1;
 /// Messages of a page of history that was not asked for in a size.
 const PAGE: u32 = 50;
+/// Keys that packets have.
+const KEYS: [&str; 9] = [
+    "type",
+    "session_key",
+    "ref",
+    "username",
+    "message",
+    "message_id",
+    "typing",
+    "before",
+    "limit",
+];
 /// Keys of a message that are the server's, or the client's alone.
 const OWN: [&str; 7] =
     ["type", "session_key", "username", "message", "created", "sender_name", "message_id"];
@@ -103,7 +115,39 @@ pub(super) struct Packet {
     pub(super) key: Option<Key>,
     /// The client's own reference, as it was sent.
     pub(super) reference: Option<Arc<RawValue>>,
+    keys: BTreeMap<&'static str, Box<RawValue>>,
+    further: Further,
+}
+
+/// The keys of a message that are passed on; none once they are too many or too large.
+#[derive(Clone, Debug, Default)]
+struct Further {
     keys: BTreeMap<String, Box<RawValue>>,
+    bytes: usize,
+    is_over: bool,
+}
+
+impl Further {
+    fn insert(&mut self, name: &str, raw: &RawValue) {
+        if self.is_over {
+            return;
+        }
+        let old = self.keys.remove(name).map_or(0, |old| name.len() + old.get().len());
+        self.bytes = self.bytes - old + name.len() + raw.get().len();
+        if self.keys.len() == FURTHER || self.bytes > FURTHER_BYTES {
+            *self = Self { is_over: true, ..Self::default() };
+        } else {
+            self.keys.insert(name.to_owned(), raw.to_owned());
+        }
+    }
+
+    fn json(&self) -> Option<Arc<RawValue>> {
+        if self.keys.is_empty() {
+            return None;
+        }
+        let json = serde_json::value::to_raw_value(&self.keys).ok()?;
+        (json.get().len() <= FURTHER_BYTES).then(|| Arc::from(json))
+    }
 }
 
 /// What stands under `session_key`.
@@ -158,39 +202,44 @@ pub(super) fn read(frame: &Frame, extras: bool) -> Result<Option<Packet>, Mistak
     if text.is_empty() {
         return Ok(None);
     }
-    if is_deep(text) {
+    let text = json::tidy(text);
+    if is_deep(&text) {
         return Err(Mistake::bad_json("too many levels"));
     }
-    let mut keys: BTreeMap<String, Box<RawValue>> =
-        serde_json::from_str(text).map_err(|_| Mistake::bad_json("not a JSON object"))?;
+    let (mut keys, mut further) = (BTreeMap::new(), Further::default());
+    json::visit(&text, |name, raw| {
+        if let Some(known) = KEYS.iter().find(|known| **known == name) {
+            keys.insert(*known, raw.to_owned());
+        }
+        if !OWN.contains(&name) && !(extras && name == "ref") {
+            further.insert(name, raw);
+        }
+    })
+    .ok_or_else(|| Mistake::bad_json("not a JSON object"))?;
     let reference = keys.get("ref").filter(|raw| is_reference(raw)).cloned().map(Arc::from);
-    let Some(request) = keys.get("type").and_then(|raw| parse::<String>(raw)) else {
+    let Some(request) = keys.get("type").and_then(|raw| json::string(raw)) else {
         return Err(Mistake::bad_packet("type").of(None, reference));
     };
     let Some(kind) = Kind::named(&request, extras) else {
         return Err(Mistake::unknown_type(&request).of(Some(request), reference));
     };
-    let key = keys.remove("session_key").map(|raw| match parse(&raw) {
+    let key = keys.remove("session_key").map(|raw| match json::string(&raw) {
         Some(text) => Key::Text(text),
         None => Key::Other,
     });
-    Ok(Some(Packet { kind, request, key, reference, keys }))
+    Ok(Some(Packet { kind, request, key, reference, keys, further }))
 }
 
 /// Whether a frame is one of those that a page sends on its own; a guess, for pacing.
 pub(super) fn is_light(frame: &Frame, extras: bool) -> bool {
-    #[derive(Deserialize)]
-    struct Head<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: std::borrow::Cow<'a, str>,
-    }
     let Frame::Text(text) = frame else { return false };
     // Such packets are short; nobody hides a large one behind their names.
     if text.len() > 1024 {
         return false;
     }
-    let head = serde_json::from_str::<Head<'_>>(text);
-    head.is_ok_and(|head| Kind::named(&head.kind, extras).is_some_and(Kind::is_light))
+    let text = json::tidy(text);
+    let name = Object::read(&text, &["type"]).and_then(|head| json::string(head.get("type")?));
+    name.is_some_and(|name| Kind::named(&name, extras).is_some_and(Kind::is_light))
 }
 
 impl Packet {
@@ -246,48 +295,38 @@ impl Packet {
             return Ok(Meaning::Nothing);
         }
         let to = self.username()?;
-        let own = |raw: &RawValue| extras.then(|| parse::<String>(raw)).flatten();
+        let own = |raw: &RawValue| extras.then(|| json::string(raw)).flatten();
         let reference = self.reference.as_deref().and_then(own).and_then(ClientRef::new);
-        Ok(Meaning::Post(Post { to, text, reference, aside: self.aside(extras) }))
-    }
-
-    /// The keys that are passed on, if they are not too many.
-    fn aside(&self, extras: bool) -> Option<Arc<RawValue>> {
-        let is_known = |key: &str| OWN.contains(&key) || (extras && key == "ref");
-        let further: BTreeMap<_, _> = self.keys.iter().filter(|(key, _)| !is_known(key)).collect();
-        if further.is_empty() || further.len() > FURTHER {
-            return None;
-        }
-        let json = serde_json::value::to_raw_value(&further).ok()?;
-        (json.get().len() <= FURTHER_BYTES).then(|| Arc::from(json))
+        Ok(Meaning::Post(Post { to, text, reference, aside: self.further.json() }))
     }
 
     fn text(&self) -> Result<String, Mistake> {
         self.keys
             .get("message")
-            .and_then(|raw| parse(raw))
+            .and_then(|raw| json::string(raw))
             .ok_or_else(|| Mistake::bad_packet("message"))
     }
 
     fn username(&self) -> Result<Option<String>, Mistake> {
         match self.keys.get("username") {
             None => Ok(None),
-            Some(raw) => parse(raw).map(Some).ok_or_else(|| Mistake::bad_packet("username")),
+            Some(raw) => json::string(raw).map(Some).ok_or_else(|| Mistake::bad_packet("username")),
         }
     }
 
     /// Whether what stands under `typing` counts as true, as scripts have it.
     fn typing(&self) -> Result<bool, Mistake> {
         let raw = self.keys.get("typing").ok_or_else(|| Mistake::bad_packet("typing"))?;
-        Ok(!matches!(raw.get(), "false" | "null" | "0" | "0.0" | "-0" | "\"\"" | "[]" | "{}"))
+        let is_nothing = matches!(raw.get(), "false" | "null" | "\"\"" | "[]" | "{}");
+        Ok(!is_nothing && json::integer(raw) != Some(0))
     }
 
     fn message_id(&self, key: &'static str) -> Result<MessageId, Mistake> {
         let mistake = || Mistake::bad_packet(key);
         let raw = self.keys.get(key).ok_or_else(mistake)?;
-        let id = match parse::<i64>(raw) {
+        let id = match json::integer(raw) {
             Some(id) => id,
-            None => digits(&parse::<String>(raw).ok_or_else(mistake)?).ok_or_else(mistake)?,
+            None => digits(&json::string(raw).ok_or_else(mistake)?).ok_or_else(mistake)?,
         };
         (1..=LARGEST).contains(&id).then_some(MessageId::new(id)).ok_or_else(mistake)
     }
@@ -296,7 +335,8 @@ impl Packet {
         match self.keys.get("limit") {
             None => Ok(PAGE),
             Some(raw) => {
-                parse(raw).filter(|limit| *limit > 0).ok_or_else(|| Mistake::bad_packet("limit"))
+                let limit = json::integer(raw).and_then(|limit| u32::try_from(limit).ok());
+                limit.filter(|limit| *limit > 0).ok_or_else(|| Mistake::bad_packet("limit"))
             }
         }
     }
@@ -312,15 +352,11 @@ fn digits(text: &str) -> Option<i64> {
     plain.then(|| text.parse().ok()).flatten()
 }
 
-fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
-    serde_json::from_str(raw.get()).ok()
-}
-
 /// A number, or a text of at most 64 characters.
 fn is_reference(raw: &RawValue) -> bool {
-    match serde_json::from_str(raw.get()) {
-        Ok(serde_json::Value::Number(_)) => raw.get().len() <= REFERENCE,
-        Ok(serde_json::Value::String(text)) => text.chars().count() <= REFERENCE,
+    match raw.get().as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => raw.get().len() <= REFERENCE,
+        Some(b'"') => json::string(raw).is_some_and(|text| text.chars().count() <= REFERENCE),
         _ => false,
     }
 }

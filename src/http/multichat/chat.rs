@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::form::login_address;
 use super::{Pages, escape, go_to, page as safe};
-use crate::domain::Refusal;
+use crate::domain::{Refusal, RefusalKind};
 use crate::service::Caller;
 
 /// Shows the page to who is logged in.
@@ -24,12 +24,22 @@ pub(super) async fn page(
     let caller = match pages.caller(&headers, address).await {
         Ok(caller) => caller,
         Err(refusal) if refusal.is_our_fault() => return unavailable(),
+        Err(refusal) if refusal.is_too_often() => return too_often(&refusal),
         Err(_) => return go_to(&login_address(here.path())),
     };
     match with_rooms(&pages, &caller).await {
         Ok(html) => safe(StatusCode::OK, html),
         Err(_) => unavailable(),
     }
+}
+
+/// Who asks too fast is told when to return.
+pub(super) fn too_often(refusal: &Refusal) -> Response {
+    let mut response = safe(StatusCode::TOO_MANY_REQUESTS, refusal.to_string());
+    if let RefusalKind::TooOften { retry_after } = refusal.kind() {
+        response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
+    }
+    response
 }
 
 fn unavailable() -> Response {

@@ -10,6 +10,7 @@ use axum::response::Response;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
+use super::chat::too_often;
 use super::{Pages, SESSION_COOKIE, escape, go_to, page};
 use crate::domain::{Refusal, RefusalKind};
 use crate::http::Web;
@@ -205,10 +206,16 @@ pub(super) async fn leave(
     if method != Method::POST && !web.is_own_visit(&headers) {
         return page(StatusCode::FORBIDDEN, LEAVE.to_owned());
     }
-    if let Ok(caller) = pages.caller(&headers, address).await
-        && let Err(refusal) = web.services().log_out(&caller).await
-        && refusal.is_our_fault()
+    let left = match pages.caller(&headers, address).await {
+        Ok(caller) => web.services().log_out(&caller).await,
+        Err(refusal) => Err(refusal),
+    };
+    if let Err(refusal) = &left
+        && refusal.is_too_often()
     {
+        return too_often(refusal);
+    }
+    if left.is_err_and(|refusal| refusal.is_our_fault()) {
         let text = "This does not work right now. Try again later.";
         return page(StatusCode::SERVICE_UNAVAILABLE, text.into());
     }

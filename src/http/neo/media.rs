@@ -3,6 +3,7 @@
 //! Bytes come in and go out piece by piece: see `upload` and `bytes`.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::bytes;
 use super::route::{Ask, Route, Verb};
@@ -128,22 +129,20 @@ async fn list(web: Web, ask: Ask) -> Answer {
 }
 
 async fn create(web: Web, ask: Ask) -> Answer {
-    let entries = ask.keys.list("medias")?;
     let most = web.limits().files_per_message.get();
+    let entries = ask.keys.list("medias", most)?;
     if entries.len() > most {
         let text = format!("at most {most} files at once (limits.files_per_message)");
         return Err(Refusal::malformed(text).into());
     }
-    let wanted: Vec<_> = entries.iter().map(announced).collect::<Result<_, _>>()?;
+    let wanted: Vec<_> = entries.into_iter().map(announced).collect::<Result<_, _>>()?;
     let made = web.services().announce(ask.caller()?, wanted).await?;
     Ok(Success::default().with("media_list", media_list(&made)))
 }
 
-fn announced(entry: &Value) -> Result<Announced, Refusal> {
-    let Value::Object(keys) = entry else {
-        return Err(Refusal::malformed("medias must be a list of objects"));
-    };
-    let keys = Keys::from(keys.clone());
+fn announced(entry: &RawValue) -> Result<Announced, Refusal> {
+    let keys = Keys::of(entry.get(), &["purpose", "name", "circle_id", "device_id"])
+        .ok_or_else(|| Refusal::malformed("medias must be a list of objects"))?;
     let purpose = keys.maybe_text("purpose")?;
     let purpose = purpose.ok_or_else(|| Refusal::not_found("purpose is missing"))?;
     let name = keys.text("name")?;

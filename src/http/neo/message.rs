@@ -11,6 +11,7 @@ use crate::http::Web;
 use crate::http::body::{Key, flag_key, list_key, number_key, text_key};
 use crate::http::error::{Answer, At, Success};
 use crate::http::identity::Who;
+use crate::json;
 use crate::service::{FirstMessage, ListFrom};
 use crate::wire::neo::{Dates, media_list, message_content};
 
@@ -110,11 +111,10 @@ fn begun((conversation, done): &(ConversationId, Posted)) -> Success {
 
 /// The names of the files; what is no text is named by its text form.
 fn files(web: &Web, ask: &Ask) -> Result<Vec<String>, Refusal> {
-    let names = ask.keys.list("files")?.iter().map(|entry| match entry {
-        Value::String(name) => name.clone(),
-        other => other.to_string(),
-    });
-    web.services().file_names(names)
+    let names = ask.keys.list("files", web.limits().files_per_message.get())?;
+    let names = names.into_iter();
+    web.services()
+        .file_names(names.map(|raw| json::string(raw).unwrap_or_else(|| raw.get().to_owned())))
 }
 
 fn first_message(web: &Web, ask: &Ask) -> Result<FirstMessage, Refusal> {

@@ -234,7 +234,8 @@ impl Route {
             Served::Keyed(handler) => handler,
             Served::Raw(_, raw) => return router.route(self.path, *raw),
         };
-        let asked = Arc::new(Asked { handler, who: self.who, keys: self.keys });
+        let names = self.keys.iter().map(|key| key.name).chain(identity::TOKEN_KEYS).collect();
+        let asked = Arc::new(Asked { handler, who: self.who, keys: self.keys, names });
         let verbs = match self.verb {
             None => MethodFilter::POST,
             Some(Verb::Put) => MethodFilter::POST.or(MethodFilter::PUT),
@@ -263,6 +264,8 @@ struct Asked {
     handler: Handler,
     who: Who,
     keys: Vec<Key>,
+    /// All that is kept of a body.
+    names: Vec<&'static str>,
 }
 
 impl Asked {
@@ -307,7 +310,7 @@ impl Asked {
             Way::Body => {
                 let (parts, body) = request.into_parts();
                 let body = self.collect(&web, &parts.headers, body, address).await?;
-                let keys = Keys::read(&body)?;
+                let keys = Keys::read(&body, &self.names)?;
                 drop(body);
                 let caller =
                     identity::body_caller(&web, self.who, &keys, &parts.headers, address).await?;

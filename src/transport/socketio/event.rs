@@ -6,9 +6,10 @@
 use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::packet::Data;
+use super::packet::{Data, Json};
+use crate::json;
 
 /// This is not JSON.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,18 +17,15 @@ pub(super) struct Broken;
 
 /// The channel and the argument.
 pub(super) fn read(text: &str) -> Result<(String, Data), Broken> {
-    let event = serde_json::from_str::<Event>(text).or_else(|error| {
-        without_lone_surrogates(text).map_or(Err(error), |text| serde_json::from_str(&text))
-    });
-    match event {
-        Ok(Event(channel, None)) => Ok((channel, Data::Missing)),
-        Ok(Event(channel, Some(value))) => Ok((channel, Data::Json(value))),
+    let text = json::tidy(text);
+    let Event(channel, argument) = serde_json::from_str(&text).map_err(|_| Broken)?;
+    let data = match argument {
+        None => Data::Missing,
         // Numbers beyond all bounds and towers of brackets are JSON all the same.
-        Err(_) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
-            read_channel(text).map(|channel| (channel, Data::Unreadable)).ok_or(Broken)
-        }
-        Err(_) => Err(Broken),
-    }
+        Some(raw) if !json::is_sound(raw.get()) => Data::Unreadable,
+        Some(raw) => Data::Json(Json::from(raw)),
+    };
+    Ok((channel, data))
 }
 
 /// The channel alone, without a look at the rest.
@@ -37,38 +35,7 @@ pub(super) fn read_channel(text: &str) -> Option<String> {
     values.next()?.ok().map(Cow::into_owned)
 }
 
-/// Replaces the halves of characters that some clients send when they shorten a text.
-fn without_lone_surrogates(text: &str) -> Option<String> {
-    let mut repaired = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        let (before, escape) = rest.split_at(at);
-        repaired.push_str(before);
-        let (len, replaced) = match surrogate(escape) {
-            Some(0xD800..=0xDBFF)
-                if matches!(escape.get(6..).and_then(surrogate), Some(0xDC00..=0xDFFF)) =>
-            {
-                (12, false)
-            }
-            Some(_) => (6, true),
-            // The escaped character may be a backslash, which begins no escape of its own.
-            None => (1 + escape[1..].chars().next().map_or(0, char::len_utf8), false),
-        };
-        let (escape, after) = escape.split_at(len);
-        repaired.push_str(if replaced { "\u{FFFD}" } else { escape });
-        rest = after;
-    }
-    repaired.push_str(rest);
-    (repaired != text).then_some(repaired)
-}
-
-/// The surrogate that an escape at the very beginning stands for.
-fn surrogate(text: &str) -> Option<u16> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    u16::from_str_radix(digits, 16).ok().filter(|unit| (0xD800..=0xDFFF).contains(unit))
-}
-
-struct Event(String, Option<Value>);
+struct Event(String, Option<Box<RawValue>>);
 
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -102,15 +69,16 @@ mod tests {
 
     #[test]
     fn events_are_read() {
+        let raw = |text: &str| Ok(Data::Json(crate::json::owned(text).unwrap().into()));
         let deep = format!("[\"a\",{}{}]", "[".repeat(500), "]".repeat(500));
         let table = [
             (r#"["a"]"#, Ok(Data::Missing)),
-            (r#"["a",null]"#, Ok(Data::Json(json!(null)))),
-            (r#"["a",[1,2]]"#, Ok(Data::Json(json!([1, 2])))),
-            (r#"["a",{"b":"é"},3,"more"]"#, Ok(Data::Json(json!({"b": "é"})))),
-            (r#" [ "a" , "\ud83d\ude00" ] "#, Ok(Data::Json(json!("😀")))),
-            (r#"["a","\\ud83d \ud83d\" \ude00x"]"#, Ok(Data::Json(json!("\\ud83d �\" �x")))),
-            (r#"["a","\ud83d\ud83d\ude00"]"#, Ok(Data::Json(json!("�😀")))),
+            (r#"["a",null]"#, Ok(Data::Json(json!(null).into()))),
+            (r#"["a",[1,2]]"#, Ok(Data::Json(json!([1, 2]).into()))),
+            (r#"["a",{"b":"é"},3,"more"]"#, Ok(Data::Json(json!({"b": "é"}).into()))),
+            (r#" [ "a" , "\ud83d\ude00" ] "#, raw(r#""\ud83d\ude00""#)),
+            (r#"["a","\\ud83d \ud83d\" \ude00x"]"#, raw(r#""\\ud83d �\" �x""#)),
+            (r#"["a","\ud83d\ud83d\ude00"]"#, raw(r#""�\ud83d\ude00""#)),
             (r#"["a",1e999]"#, Ok(Data::Unreadable)),
             (&deep, Ok(Data::Unreadable)),
             (r#"["a",{"b":}]"#, Err(Broken)),
@@ -143,7 +111,7 @@ mod tests {
         ) {
             let texts = [any, format!("[{inside}"), format!("[\"a\",\"{inside}\"]")];
             for text in texts {
-                let _ = (read(&text), read_channel(&text), without_lone_surrogates(&text));
+                let _ = (read(&text), read_channel(&text));
             }
         }
     }

@@ -20,7 +20,7 @@ mod seats;
 mod sink;
 
 pub use inbox::InboxBounds;
-pub use packet::{AckId, Data, Frame, Packet};
+pub use packet::{AckId, Data, Frame, Json, Packet};
 pub use sink::{SocketSink, SocketTransport};
 
 use std::{

@@ -21,13 +21,48 @@ pub enum Data {
     /// There is none.
     Missing,
     /// Well-formed JSON.
-    Json(Value),
+    Json(Json),
     /// Bytes, or JSON with bytes inside; they are not kept.
     Binary,
     /// More than one event may hold; it is not kept.
     TooLarge,
     /// JSON that nobody can mean: a number beyond all bounds, brackets a hundred deep.
     Unreadable,
+}
+
+/// A piece of JSON as its text, which every reader can do something with.
+#[derive(Clone, Debug)]
+pub struct Json(Arc<RawValue>);
+
+impl Json {
+    /// Its text.
+    pub fn get(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The same piece, to be passed on.
+    pub fn shared(&self) -> Arc<RawValue> {
+        self.0.clone()
+    }
+}
+
+impl From<Box<RawValue>> for Json {
+    fn from(raw: Box<RawValue>) -> Self {
+        Self(raw.into())
+    }
+}
+
+impl From<Value> for Json {
+    fn from(value: Value) -> Self {
+        let raw = RawValue::from_string(value.to_string()).expect("a value is JSON");
+        Self(raw.into())
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
 }
 
 /// The client's number of an event that asks for an acknowledgement.
