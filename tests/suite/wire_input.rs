@@ -127,8 +127,7 @@ async fn numbers_and_texts_are_taken_as_clients_write_them() {
     let begun = raw("/message/first-message", first).await;
     assert_eq!(begun.status, 201, "{begun:?}");
     let id = begun.body["conversation_id"].as_i64().expect("an id");
-    let forms =
-        [format!("{id}.0"), format!("{id}e0"), format!("{id}.000E+0"), format!("{id}0e-1")];
+    let forms = [format!("{id}.0"), format!("{id}e0"), format!("{id}.000E+0"), format!("{id}0e-1")];
     for form in forms {
         let shown =
             raw("/conversation/info", format!(r#"{{"token":"{ann}","conversation_id":{form}}}"#));

@@ -1,6 +1,7 @@
 //! Where everything about calls comes together: under one lock, so that everybody is told of
 //! things in one order, and with one task for what comes with time.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -14,6 +15,9 @@ use super::rooms::Rooms;
 use crate::domain::{CallId, CallRoom, ConnectionId, ConversationId, Event, Principal, Topic};
 use crate::hub::Hub;
 use crate::telemetry;
+
+/// Results of one caller that may wait to be written down.
+const UNWRITTEN: usize = 32;
 
 /// What the task is told.
 #[derive(Debug)]
@@ -46,6 +50,8 @@ pub(in crate::service) struct Desk {
     pins: Pins,
     state: Mutex<State>,
     jobs: mpsc::UnboundedSender<Job>,
+    /// How many results of a caller wait to be written down.
+    unwritten: Mutex<HashMap<Principal, usize>>,
 }
 
 /// The calls and their rooms.
@@ -85,7 +91,8 @@ impl Desk {
     pub(super) fn with(hub: Hub, times: Times) -> (Arc<Self>, mpsc::UnboundedReceiver<Job>) {
         let (jobs, received) = mpsc::unbounded_channel();
         let (clients, pins, state) = (Clients::default(), Pins::default(), Mutex::default());
-        (Arc::new(Self { hub, times, clients, pins, state, jobs }), received)
+        let unwritten = Mutex::default();
+        (Arc::new(Self { hub, times, clients, pins, state, jobs, unwritten }), received)
     }
 
     pub(super) const fn times(&self) -> Times {
@@ -132,7 +139,24 @@ impl Desk {
         for result in effects.results {
             state.rooms.close(CallRoom::Call(result.call));
             telemetry::count_call(result.state.as_str());
+            *self.unwritten.lock().entry(result.caller).or_default() += 1;
             let _ = self.jobs.send(Job::Write(result));
+        }
+    }
+
+    /// Whether somebody's calls end faster than what became of them can be written down.
+    pub(super) fn is_behind(&self, caller: Principal) -> bool {
+        self.unwritten.lock().get(&caller).is_some_and(|waiting| *waiting >= UNWRITTEN)
+    }
+
+    /// What became of a call was written down, or cannot be.
+    fn written(&self, caller: Principal) {
+        let mut unwritten = self.unwritten.lock();
+        if let Some(waiting) = unwritten.get_mut(&caller) {
+            *waiting -= 1;
+            if *waiting == 0 {
+                unwritten.remove(&caller);
+            }
         }
     }
 
@@ -220,16 +244,41 @@ impl Desk {
     }
 }
 
-/// Does what comes with time and with what happens elsewhere, until the desk is gone.
+/// Does what comes with time and with what happens elsewhere, until the desk is gone. What
+/// takes a database is done beside it: who waits for a lost peer does not wait for that.
 pub(in crate::service) async fn attend<F, W>(
     desk: Weak<Desk>,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
-    mut evictions: mpsc::UnboundedReceiver<(Principal, Topic)>,
+    jobs: mpsc::UnboundedReceiver<Job>,
+    evictions: mpsc::UnboundedReceiver<(Principal, Topic)>,
     run: F,
 ) where
     F: Fn(Errand) -> W,
     W: Future<Output = ()>,
 {
+    let (errands, mut received) = mpsc::unbounded_channel();
+    let beside = async {
+        while let Some(errand) = received.recv().await {
+            let written = match &errand {
+                Errand::Write(result) => Some(result.caller),
+                Errand::Review(_) => None,
+            };
+            run(errand).await;
+            if let (Some(caller), Some(desk)) = (written, desk.upgrade()) {
+                desk.written(caller);
+            }
+        }
+    };
+    tokio::join!(watch(desk.clone(), jobs, evictions, errands), beside);
+}
+
+async fn watch(
+    desk: Weak<Desk>,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+    mut evictions: mpsc::UnboundedReceiver<(Principal, Topic)>,
+    errands: mpsc::UnboundedSender<Errand>,
+) {
+    // There is somebody to run them as long as this runs.
+    let run = |errand| drop(errands.send(errand));
     loop {
         let deadline = desk.upgrade().and_then(|desk| desk.next_deadline());
         let due = async {
@@ -243,7 +292,7 @@ pub(in crate::service) async fn attend<F, W>(
             Some((who, topic)) = evictions.recv() => {
                 match (topic, desk.upgrade()) {
                     (Topic::Conversation(id), Some(desk)) => desk.put_out(who, id),
-                    (Topic::Circle(_), Some(_)) => run(Errand::Review(who)).await,
+                    (Topic::Circle(_), Some(_)) => run(Errand::Review(who)),
                     _ => {}
                 }
                 continue;
@@ -257,7 +306,7 @@ pub(in crate::service) async fn attend<F, W>(
         };
         match (job, desk.upgrade()) {
             (None, _) => return,
-            (Some(Job::Write(result)), _) => run(Errand::Write(result)).await,
+            (Some(Job::Write(result)), _) => run(Errand::Write(result)),
             (Some(Job::Lost(connection, who)), Some(desk)) => desk.lose(connection, who),
             (Some(Job::Gone(connection, who)), Some(desk)) => desk.quit(connection, who),
             (Some(_), _) => {}

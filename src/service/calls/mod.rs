@@ -145,6 +145,10 @@ impl Services {
         with: Callee,
         media: CallMedia,
     ) -> Result<crate::domain::CallNotice, Refusal> {
+        if self.desk().is_behind(caller.principal) {
+            let text = "your calls end faster than they can be written down";
+            return Err(Refusal::new(RefusalKind::TooOften { retry_after: 1 }, text));
+        }
         let (permit, callees) = self.may_call(caller, with).await?;
         let beginning = Beginning { permit, callees, media, connection };
         let (desk, now) = (self.desk(), Instant::now());
