@@ -1,7 +1,7 @@
 # The ways in. Each target installs what the machine lacks when it may, and says what it cannot.
 
 .DEFAULT_GOAL := help
-.PHONY: help run web check test bench
+.PHONY: help run web check test bench pairs
 
 CARGO ?= cargo
 
@@ -22,6 +22,11 @@ check: ## Format, lints and types only: the quick look before a commit
 
 test: ## Everything continuous integration runs
 	@scripts/test
+
+pairs: ## Try which WebRTC stacks meet through the relay; writes the table of docs/calls.md
+	@scripts/setup test
+	$(CARGO) build --bin klatsch
+	node tests/pairs/pairs.mjs --table target/debug/klatsch
 
 bench: ## Measure; the results are ratios, never a condition
 	@scripts/setup run

@@ -240,6 +240,7 @@ impl Settings {
                 "turn.secret has fewer than {SECRET_BYTES} bytes: it could be guessed from any password made with it"
             ));
         }
+        warnings.extend(webrtc::warn_of_ports(&self.turn, &self.webrtc));
         warnings
     }
 

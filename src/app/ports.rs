@@ -43,7 +43,7 @@ impl App {
             let router = layers::around(router, &self.settings.http);
             self.ports.push(Port { listener, router });
         }
-        if let Some(address) = self.listen_for_relay().await? {
+        if let Some(address) = self.listen_for_relay()? {
             open.push(Address { part: "turn", address, url: format!("turn:{address}") });
         }
         Ok(open)

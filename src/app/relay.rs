@@ -139,7 +139,7 @@ pub(super) fn introductions(
 
 impl App {
     /// Lets the relay listen, by UDP and TCP on one port.
-    pub(super) async fn listen_for_relay(&self) -> Result<Option<SocketAddr>, StartError> {
+    pub(super) fn listen_for_relay(&self) -> Result<Option<SocketAddr>, StartError> {
         let (Some(relay), Some(address)) = (&self.relay, self.settings.turn.listen.address())
         else {
             return Ok(None);
@@ -151,7 +151,7 @@ impl App {
         for _ in 0..tries {
             let attempt = self.stop.child_token();
             let local = relay.listen_udp(address, &attempt).map_err(failed)?;
-            match relay.listen_tcp(local, self.streams_admission(), &attempt).await {
+            match relay.listen_tcp(local, self.streams_admission(), &attempt) {
                 Ok(_) => {
                     self.relay_port.store(local.port(), Ordering::Relaxed);
                     return Ok(Some(local));

@@ -3,19 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use stun::error_code::CODE_UNAUTHORIZED;
-
-use super::credentials::Claim;
 use super::front::Verdict;
 use super::ledger::Place;
-use super::limits::RelayUnavailable;
 use super::line::Line;
-use super::messages::granted;
 use super::server::RelayServer;
 use super::traffic;
 
 /// The largest datagram.
-const LARGEST: usize = 2048;
+const LARGEST: usize = 65_536;
 
 impl RelayServer {
     pub(super) async fn read(self, line: Arc<Line>) {
@@ -32,15 +27,19 @@ impl RelayServer {
     /// Deals with one datagram, in whose place another may be written.
     pub(super) async fn take(&self, line: &Arc<Line>, source: SocketAddr, datagram: &mut [u8]) {
         let (shared, place) = (&self.shared, (line.id, source));
+        let seat = shared.seats.at(place);
+        if let Some(seat) = &seat {
+            seat.touch(shared.accounts.now());
+        }
         if datagram.first().is_some_and(|first| first & 0xc0 == 0x40) {
-            return match shared.seats.at(place) {
+            return match seat {
                 Some(seat) => shared.seats.carry_frame(&seat, datagram).await,
                 None => traffic::drop("noise"),
             };
         }
         match shared.front.judge(datagram, place, &shared.ledger, shared.accounts.now()) {
             Verdict::Carry { peer, data } => {
-                if let Some(seat) = shared.seats.at(place) {
+                if let Some(seat) = seat {
                     shared.seats.carry_data(&seat, peer, &data).await;
                 }
             }
@@ -49,66 +48,26 @@ impl RelayServer {
                 self.note_end(line, source).await;
                 answers.send().await;
             }
-            Verdict::Repeated { request, key } => {
+            Verdict::Repeated => match shared.ledger.answer(place) {
+                Some(answer) => line.send(&answer, source).await,
                 // Of one that is being made the client hears soon enough.
-                let seat = shared.seats.at(place);
-                let answer = seat.and_then(|seat| granted(&request, seat.relayed, source, key));
-                match answer {
-                    Some(answer) => line.send(&answer, source).await,
-                    None => traffic::drop("repeated"),
-                }
-            }
-            Verdict::Allocate { claim, nonce, transaction, refusal } => {
-                if let Err(exceeded) = shared.ledger.enter(place, claim, transaction) {
-                    let verdict = shared.front.exceeded(datagram, exceeded);
+                None => traffic::drop("repeated"),
+            },
+            Verdict::Refresh { request, key } => self.refresh(line, source, &request, &key).await,
+            Verdict::Allocate(application) => {
+                if let Some(verdict) = self.enter(place, &application).await {
                     return answer(line, source, verdict).await;
                 }
                 // Accounts are looked up beside the line, which everybody's datagrams come in on.
-                let (server, line, datagram) = (self.clone(), Arc::clone(line), datagram.to_vec());
-                tokio::spawn(async move {
-                    server.allocate(&line, source, &datagram, claim, nonce, refusal).await;
-                });
+                let (server, line) = (self.clone(), Arc::clone(line));
+                tokio::spawn(async move { server.allocate(&line, source, *application).await });
             }
             verdict => answer(line, source, verdict).await,
         }
     }
 
-    async fn allocate(
-        &self,
-        line: &Arc<Line>,
-        source: SocketAddr,
-        datagram: &[u8],
-        claim: Claim,
-        nonce: String,
-        refusal: Vec<u8>,
-    ) {
-        let since = self.shared.accounts.relayed_since(vec![claim.principal]).await;
-        let answers = match since {
-            Ok(since) if since.get(&claim.principal).is_some_and(|since| claim.made >= *since) => {
-                Some(line.handle(source, datagram, Some(nonce), Vec::new()).await)
-            }
-            Ok(_) => {
-                answer(line, source, Verdict::Answer(CODE_UNAUTHORIZED, refusal)).await;
-                None
-            }
-            // The client asks again.
-            Err(RelayUnavailable) => {
-                traffic::drop("unavailable");
-                None
-            }
-        };
-        if self.shared.seat(line, source).await {
-            self.note_end(line, source).await;
-        } else {
-            self.shared.ledger.strike((line.id, source));
-        }
-        if let Some(answers) = answers {
-            answers.send().await;
-        }
-    }
-
     /// If a client has given its allocation back, it can have another at once.
-    async fn note_end(&self, line: &Arc<Line>, source: SocketAddr) {
+    pub(super) async fn note_end(&self, line: &Arc<Line>, source: SocketAddr) {
         let place = (line.id, source);
         if let Some(seat) = self.shared.seats.at(place)
             && line.allocation_of(source).await.is_none()
@@ -126,7 +85,7 @@ impl RelayServer {
     }
 }
 
-async fn answer(line: &Line, source: SocketAddr, verdict: Verdict) {
+pub(super) async fn answer(line: &Line, source: SocketAddr, verdict: Verdict) {
     match verdict {
         Verdict::Answer(code, bytes) => {
             traffic::refused(code.0);

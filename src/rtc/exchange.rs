@@ -17,7 +17,8 @@ use super::{traffic, unsupported};
 /// by who takes them for more than names.
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 113));
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x113));
-const FIRST_PORT: u16 = 1024;
+/// The lowest port of a relayed address.
+pub(super) const FIRST_PORT: u16 = 1024;
 /// How many ports are tried.
 const TRIES: usize = 100;
 

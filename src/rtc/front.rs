@@ -5,12 +5,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use stun::agent::TransactionId;
 use stun::attributes::{ATTR_DATA, ATTR_MESSAGE_INTEGRITY, ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
 use stun::error_code::{
-    CODE_ALLOC_MISMATCH, CODE_ALLOC_QUOTA_REACHED, CODE_BAD_REQUEST, CODE_FORBIDDEN,
-    CODE_INSUFFICIENT_CAPACITY, CODE_STALE_NONCE, CODE_UNAUTHORIZED, CODE_WRONG_CREDENTIALS,
-    ErrorCode, ErrorCodeAttribute,
+    CODE_ALLOC_MISMATCH, CODE_BAD_REQUEST, CODE_FORBIDDEN, CODE_INSUFFICIENT_CAPACITY,
+    CODE_STALE_NONCE, CODE_UNAUTHORIZED, CODE_UNKNOWN_ATTRIBUTE, CODE_WRONG_CREDENTIALS, ErrorCode,
+    ErrorCodeAttribute,
 };
 use stun::integrity::MessageIntegrity;
 use stun::message::{
@@ -22,10 +21,11 @@ use stun::textattrs::{Nonce, Realm};
 use turn::auth::generate_auth_key;
 
 use super::credentials::{Claim, RelayCredentials};
-use super::ledger::{Exceeded, Ledger, Place};
+use super::ledger::{Ledger, Place};
 use super::messages::{answer, peers, refusal, text};
 use super::nonce::Nonces;
 use super::strangers::Strangers;
+use super::wishes::{Wish, names_channel, unknown_attributes};
 use crate::domain::Timestamp;
 
 /// The realm; short, for it stands in every answer to a stranger.
@@ -40,22 +40,31 @@ pub(super) enum Verdict {
         /// Further addresses to permit, of which the library sees only the first.
         peers: Vec<SocketAddr>,
     },
-    /// The same, once it is known that the account may be relayed.
-    Allocate {
-        claim: Claim,
-        nonce: String,
-        transaction: TransactionId,
-        /// What is answered if it may not.
-        refusal: Vec<u8>,
-    },
+    /// It gets an allocation, once it is known that the account may be relayed.
+    Allocate(Box<Application>),
     /// It asks once more for what it was given, or is about to be.
-    Repeated { request: Box<Message>, key: MessageIntegrity },
+    Repeated,
+    /// It keeps its allocation, or gives it back.
+    Refresh { request: Box<Message>, key: MessageIntegrity },
     /// This goes to a peer.
     Carry { peer: SocketAddr, data: Vec<u8> },
     /// It is answered so.
     Answer(ErrorCode, Vec<u8>),
+    /// It has what it asked for, and is told so.
+    Granted(Vec<u8>),
     /// Nothing, for this reason.
     Drop(&'static str),
+}
+
+/// A request for an allocation that may be had.
+pub(super) struct Application {
+    pub(super) claim: Claim,
+    pub(super) username: String,
+    pub(super) wish: Wish,
+    pub(super) request: Message,
+    pub(super) key: MessageIntegrity,
+    /// What is answered if the account may not be relayed.
+    pub(super) refusal: Vec<u8>,
 }
 
 /// Judges datagrams.
@@ -113,6 +122,11 @@ impl Front {
         }
         let source = place.1.ip();
         match method {
+            METHOD_BINDING if !unknown_attributes(&message).is_empty() => {
+                self.to_stranger(source, CODE_UNKNOWN_ATTRIBUTE, || {
+                    refusal(&message, CODE_UNKNOWN_ATTRIBUTE, None)
+                })
+            }
             METHOD_BINDING if self.strangers.may_be_answered(source) => pass(),
             METHOD_BINDING => Verdict::Drop("pace"),
             METHOD_ALLOCATE | METHOD_REFRESH | METHOD_CREATE_PERMISSION | METHOD_CHANNEL_BIND => {
@@ -155,22 +169,32 @@ impl Front {
             Some(bytes) => Verdict::Answer(code, bytes),
             None => Verdict::Drop("unanswerable"),
         };
+        if !unknown_attributes(message).is_empty() {
+            return refuse(CODE_UNKNOWN_ATTRIBUTE);
+        }
         let holder = ledger.holder(place);
         if message.typ.method == METHOD_ALLOCATE {
             if holder == Some(claim.principal) && ledger.is_made_by(place, message.transaction_id) {
-                return Verdict::Repeated { request: Box::new(message.clone()), key };
+                return Verdict::Repeated;
             }
             // A call must not die at its credential's end, so only here the clock counts.
             if claim.expires <= now {
                 return challenge(CODE_UNAUTHORIZED);
             }
-            let transaction = message.transaction_id;
-            return match (holder, challenge(CODE_UNAUTHORIZED)) {
-                (Some(_), _) => refuse(CODE_ALLOC_MISMATCH),
-                (None, Verdict::Answer(_, refusal)) => {
-                    Verdict::Allocate { claim, nonce, transaction, refusal }
+            if holder.is_some() {
+                return refuse(CODE_ALLOC_MISMATCH);
+            }
+            let wish = match Wish::read(message) {
+                Ok(wish) => wish,
+                Err(code) => return refuse(code),
+            };
+            return match challenge(CODE_UNAUTHORIZED) {
+                Verdict::Answer(_, refusal) => {
+                    let request = message.clone();
+                    let application = Application { claim, username, wish, request, key, refusal };
+                    Verdict::Allocate(Box::new(application))
                 }
-                (None, other) => other,
+                other => other,
             };
         }
         match holder {
@@ -179,7 +203,10 @@ impl Front {
             Some(_) => {}
         }
         if message.typ.method == METHOD_REFRESH {
-            return Verdict::Pass { nonce: Some(nonce), peers: Vec::new() };
+            return Verdict::Refresh { request: Box::new(message.clone()), key };
+        }
+        if message.typ.method == METHOD_CHANNEL_BIND && !names_channel(message) {
+            return refuse(CODE_BAD_REQUEST);
         }
         let Some(peers) = peers(message) else { return refuse(CODE_BAD_REQUEST) };
         if !peers.iter().all(|peer| (self.may_reach)(*peer)) {
@@ -189,20 +216,6 @@ impl Front {
             return refuse(CODE_INSUFFICIENT_CAPACITY);
         }
         Verdict::Pass { nonce: Some(nonce), peers }
-    }
-
-    /// The answer to who may not hold another allocation.
-    pub(super) fn exceeded(&self, datagram: &[u8], exceeded: Exceeded) -> Verdict {
-        let mut message = Message { raw: datagram.to_vec(), ..Message::default() };
-        let code = match exceeded {
-            Exceeded::Account => CODE_ALLOC_QUOTA_REACHED,
-            Exceeded::Total => CODE_INSUFFICIENT_CAPACITY,
-        };
-        let decoded = message.decode().ok();
-        let signed = decoded.and_then(|()| text(&message, ATTR_USERNAME)).and_then(|username| {
-            refusal(&message, code, Some(&MessageIntegrity(self.key(&username))))
-        });
-        signed.map_or(Verdict::Drop("unanswerable"), |bytes| Verdict::Answer(code, bytes))
     }
 
     /// Asks for credentials, or for better ones.

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use stun::agent::TransactionId;
@@ -36,7 +38,19 @@ struct Held {
     claim: Claim,
     /// Of the request that it was made by.
     transaction: TransactionId,
+    /// What that request was answered, once it was.
+    answer: Option<Arc<[u8]>>,
+    /// How many were made before it.
+    age: u64,
     peers: HashSet<IpAddr>,
+}
+
+/// One allocation at the moment when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Holding {
+    pub(super) place: Place,
+    pub(super) claim: Claim,
+    pub(super) transaction: TransactionId,
 }
 
 /// The allocations that exist, or are about to.
@@ -44,11 +58,12 @@ struct Held {
 pub(super) struct Ledger {
     bounds: Bounds,
     held: Mutex<HashMap<Place, Held>>,
+    made: AtomicU64,
 }
 
 impl Ledger {
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, held: Mutex::default() }
+        Self { bounds, held: Mutex::default(), made: AtomicU64::new(0) }
     }
 
     /// Whose allocation it is.
@@ -77,8 +92,24 @@ impl Ledger {
         if held.len() >= self.bounds.total {
             return Err(Exceeded::Total);
         }
-        held.insert(place, Held { claim, transaction, peers: HashSet::new() });
+        let age = self.made.fetch_add(1, Ordering::Relaxed);
+        let peers = HashSet::new();
+        held.insert(place, Held { claim, transaction, answer: None, age, peers });
         Ok(())
+    }
+
+    /// Notes what the request that made an allocation is answered.
+    pub(super) fn note_answer(&self, place: Place, transaction: TransactionId, answer: &[u8]) {
+        if let Some(held) = self.held.lock().get_mut(&place)
+            && held.transaction == transaction
+        {
+            held.answer = Some(answer.into());
+        }
+    }
+
+    /// What the request that made an allocation was answered; nothing while it is being made.
+    pub(super) fn answer(&self, place: Place) -> Option<Arc<[u8]>> {
+        self.held.lock().get(&place)?.answer.clone()
     }
 
     /// An allocation has ended, or was not made after all.
@@ -99,17 +130,24 @@ impl Ledger {
         true
     }
 
-    /// Everybody who holds something.
-    pub(super) fn principals(&self) -> Vec<Principal> {
+    /// Everything that is held now.
+    pub(super) fn holdings(&self) -> Vec<Holding> {
         let held = self.held.lock();
-        let all: HashSet<_> = held.values().map(|held| held.claim.principal).collect();
-        all.into_iter().collect()
+        let holding = |(place, held): (&Place, &Held)| Holding {
+            place: *place,
+            claim: held.claim,
+            transaction: held.transaction,
+        };
+        held.iter().map(holding).collect()
     }
 
-    /// The places whose holder and claim satisfy this.
-    pub(super) fn places(&self, wanted: impl Fn(&Claim) -> bool) -> Vec<Place> {
+    /// The places of an account's allocations, the oldest first.
+    pub(super) fn places_of(&self, principal: Principal) -> Vec<Place> {
         let held = self.held.lock();
-        held.iter().filter(|(_, held)| wanted(&held.claim)).map(|(place, _)| *place).collect()
+        let own = held.iter().filter(|(_, held)| held.claim.principal == principal);
+        let mut own: Vec<_> = own.map(|(place, held)| (held.age, *place)).collect();
+        own.sort_unstable_by_key(|(age, _)| *age);
+        own.into_iter().map(|(_, place)| place).collect()
     }
 }
 

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stun::attributes::ATTR_USERNAME;
+use stun::textattrs::Username;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 use turn::allocation::Allocation;
@@ -43,6 +45,11 @@ impl AuthHandler for Keys {
 }
 
 impl Line {
+    /// Whether each client has a stream of its own.
+    pub(super) fn is_stream(&self) -> bool {
+        self.transport == "tcp"
+    }
+
     const fn five_tuple(&self, source: SocketAddr) -> FiveTuple {
         FiveTuple { protocol: PROTO_UDP, src_addr: source, dst_addr: self.local }
     }
@@ -60,6 +67,20 @@ impl Line {
         let five_tuple = self.five_tuple(source);
         let told = self.manager.get_allocations_info(Some(vec![five_tuple])).await;
         told.get(&five_tuple).map(|info| info.relay_addr)
+    }
+
+    /// Makes an allocation for a client; port 0 takes any.
+    pub(super) async fn allocate(
+        &self,
+        source: SocketAddr,
+        username: String,
+        v4: bool,
+        port: u16,
+        lifetime: Duration,
+    ) -> Result<Arc<Allocation>, turn::Error> {
+        let username = Username::new(ATTR_USERNAME, username);
+        let (five_tuple, conn) = (self.five_tuple(source), Arc::clone(&self.conn));
+        self.manager.create_allocation(five_tuple, conn, port, lifetime, username, v4).await
     }
 
     pub(super) async fn end(&self, source: SocketAddr) {

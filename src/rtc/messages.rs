@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use stun::agent::TransactionId;
 use stun::attributes::{ATTR_XOR_PEER_ADDRESS, AttrType};
-use stun::error_code::{ErrorCode, ErrorCodeAttribute};
+use stun::error_code::{CODE_UNKNOWN_ATTRIBUTE, ErrorCode, ErrorCodeAttribute};
 use stun::integrity::MessageIntegrity;
 use stun::message::{
-    CLASS_ERROR_RESPONSE, CLASS_SUCCESS_RESPONSE, Getter, Message, MessageClass, MessageType,
-    Setter,
+    CLASS_ERROR_RESPONSE, CLASS_SUCCESS_RESPONSE, Message, MessageClass, MessageType, Setter,
 };
 use stun::textattrs::TextAttribute;
+use stun::uattrs::UnknownAttributes;
 use stun::xoraddr::XorMappedAddress;
-use turn::proto::lifetime::{DEFAULT_LIFETIME, Lifetime};
+use turn::proto::lifetime::Lifetime;
 use turn::proto::relayaddr::RelayedAddress;
+use turn::proto::rsrvtoken::ReservationToken;
 
-/// No allocation lives that long without being refreshed.
-const LONGEST: Duration = Duration::from_hours(1);
+use super::wishes::{Token, unknown_attributes};
 
 /// A text that a message carries.
 pub(super) fn text(message: &Message, attribute: AttrType) -> Option<String> {
@@ -47,6 +47,9 @@ pub(super) fn refusal(
 ) -> Option<Vec<u8>> {
     let mut attributes: Vec<Box<dyn Setter>> =
         vec![Box::new(ErrorCodeAttribute { code, reason: Vec::new() })];
+    if code == CODE_UNKNOWN_ATTRIBUTE {
+        attributes.push(Box::new(UnknownAttributes(unknown_attributes(message))));
+    }
     if let Some(key) = key {
         attributes.push(Box::new(MessageIntegrity(key.0.clone())));
     }
@@ -80,23 +83,34 @@ impl Setter for TransactionIdOf {
     }
 }
 
-/// What who asks for an allocation is answered that there is.
+/// The answer to who asked for an allocation and has one.
 pub(super) fn granted(
     request: &Message,
-    relayed: SocketAddr,
     source: SocketAddr,
-    key: MessageIntegrity,
+    relayed: SocketAddr,
+    lifetime: Duration,
+    token: Option<Token>,
+    key: &MessageIntegrity,
 ) -> Option<Vec<u8>> {
-    let mut lifetime = Lifetime::default();
-    // As the library reads it, which has granted it.
-    if lifetime.get_from(request).is_err() || lifetime.0 >= LONGEST {
-        lifetime = Lifetime(DEFAULT_LIFETIME);
-    }
-    let attributes: Vec<Box<dyn Setter>> = vec![
+    let mut attributes: Vec<Box<dyn Setter>> = vec![
         Box::new(RelayedAddress { ip: relayed.ip(), port: relayed.port() }),
-        Box::new(lifetime),
+        Box::new(Lifetime(lifetime)),
         Box::new(XorMappedAddress { ip: source.ip(), port: source.port() }),
-        Box::new(key),
     ];
+    if let Some(token) = token {
+        attributes.push(Box::new(ReservationToken(token.to_vec())));
+    }
+    attributes.push(Box::new(MessageIntegrity(key.0.clone())));
+    answer(request, CLASS_SUCCESS_RESPONSE, attributes)
+}
+
+/// The answer to who has kept an allocation, or given it back.
+pub(super) fn refreshed(
+    request: &Message,
+    lifetime: Duration,
+    key: &MessageIntegrity,
+) -> Option<Vec<u8>> {
+    let attributes: Vec<Box<dyn Setter>> =
+        vec![Box::new(Lifetime(lifetime)), Box::new(MessageIntegrity(key.0.clone()))];
     answer(request, CLASS_SUCCESS_RESPONSE, attributes)
 }

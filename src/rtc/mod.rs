@@ -16,6 +16,8 @@ mod messages;
 mod nonce;
 mod probe;
 mod reach;
+mod requests;
+mod reservations;
 mod seat;
 mod server;
 mod sockets;
@@ -27,6 +29,7 @@ mod tests;
 mod traffic;
 mod udp;
 mod upkeep;
+mod wishes;
 
 pub use credentials::RelayCredentials;
 pub use introductions::{Introductions, SecureWay};

@@ -13,17 +13,20 @@ const fn v6(first: u16, second: u16, prefix: u8) -> IpNet {
     IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(first, second, 0, 0, 0, 0, 0, 0), prefix))
 }
 
-/// Networks that are nobody's on the Internet, or the operator's own; 169.254.169.254, where
-/// clouds keep their secrets, is in one of them.
-const CLOSED: [IpNet; 20] = [
+/// Networks that are nobody's on the Internet, or the operator's own, or lead to either by a
+/// tunnel; 169.254.169.254, where clouds keep their secrets, is in one of them, and
+/// 168.63.129.16 is where one cloud has its machines' agents.
+const CLOSED: [IpNet; 28] = [
     v4(0, 0, 0, 0, 8),
     v4(10, 0, 0, 0, 8),
     v4(100, 64, 0, 0, 10),
     v4(127, 0, 0, 0, 8),
+    v4(168, 63, 129, 16, 32),
     v4(169, 254, 0, 0, 16),
     v4(172, 16, 0, 0, 12),
     v4(192, 0, 0, 0, 24),
     v4(192, 0, 2, 0, 24),
+    v4(192, 88, 99, 0, 24),
     v4(192, 168, 0, 0, 16),
     v4(198, 18, 0, 0, 15),
     v4(198, 51, 100, 0, 24),
@@ -32,9 +35,16 @@ const CLOSED: [IpNet; 20] = [
     v4(240, 0, 0, 0, 4),
     v6(0, 0, 8),
     v6(0x64, 0xff9b, 32),
+    v6(0x100, 0, 64),
+    // Teredo and others that are no addresses of hosts.
+    v6(0x2001, 0, 23),
     v6(0x2001, 0xdb8, 32),
+    v6(0x2002, 0, 16),
+    v6(0x3fff, 0, 20),
+    v6(0x5f00, 0, 16),
     v6(0xfc00, 0, 7),
     v6(0xfe80, 0, 10),
+    v6(0xfec0, 0, 10),
     v6(0xff00, 0, 8),
 ];
 
@@ -74,6 +84,10 @@ mod tests {
             "172.31.0.1",
             "192.168.1.1",
             "169.254.169.254",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
+            "100.100.100.200",
+            "192.88.99.1",
             "100.64.0.1",
             "224.0.0.1",
             "239.255.255.250",
@@ -86,13 +100,26 @@ mod tests {
             "fd00::1",
             "ff02::1",
             "64:ff9b::7f00:1",
+            "64:ff9b:1::a00:1",
+            "2002:7f00:1::1",
+            "2002:a00:1::",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "2001:20::1",
+            "fec0::1",
+            "feff::1",
+            "100::1",
+            "3fff::1",
+            "5f00::1",
+            "fd00:ec2::254",
             "8.8.4.4",
             "::ffff:8.8.4.4",
         ];
         for address in closed {
             assert!(!reach.is_open(address.parse().unwrap()), "{address}");
         }
-        for address in ["8.8.8.8", "172.32.0.1", "2606:4700::1", "100.63.0.1"] {
+        for address in
+            ["8.8.8.8", "172.32.0.1", "168.63.129.17", "2606:4700::1", "2001:4860::8", "100.63.0.1"]
+        {
             assert!(reach.is_open(address.parse().unwrap()), "{address}");
         }
     }

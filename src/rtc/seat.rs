@@ -7,10 +7,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use stun::agent::TransactionId;
 use stun::message::{CLASS_INDICATION, METHOD_DATA, Message, MessageType};
+use tokio::time::timeout;
 use turn::allocation::Allocation;
 use turn::proto::channum::ChannelNumber;
 use turn::proto::data::Data;
@@ -20,9 +23,13 @@ use super::ledger::Place;
 use super::line::Line;
 use super::sockets::SocketRelay;
 use super::traffic::{self, Allowance, Direction};
+use crate::domain::Timestamp;
 
 /// Bytes before the data in a frame of a channel: its number and the data's length.
 pub(super) const HEAD: usize = 4;
+
+/// How long a stream waits for who is sent more than it may get.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// One client with its allocation.
 pub(super) struct Seat {
@@ -34,6 +41,8 @@ pub(super) struct Seat {
     pub(super) allowance: Arc<Allowance>,
     /// What reaches those who have no allocation here, if anything does.
     pub(super) outside: Option<Arc<SocketRelay>>,
+    /// When the client was last heard of, in seconds.
+    heard: AtomicI64,
 }
 
 /// All clients with an allocation.
@@ -97,23 +106,67 @@ impl Seats {
     }
 
     async fn carry(&self, from: &Seat, peer: SocketAddr, frame: &mut [u8]) {
+        let len = frame.len() - HEAD;
         match (self.find(peer), &from.outside) {
             (Some(target), _) => target.take(from, frame).await,
-            (None, Some(outside)) => outside.send_out(&frame[HEAD..], peer),
+            (None, Some(outside)) if from.pay(len).await => outside.send_out(&frame[HEAD..], peer),
+            (None, Some(_)) => traffic::drop("bandwidth"),
             (None, None) => traffic::drop("nobody"),
         }
     }
 }
 
 impl Seat {
+    /// A client that was heard of just now.
+    pub(super) const fn new(
+        line: Arc<Line>,
+        source: SocketAddr,
+        relayed: SocketAddr,
+        allocation: Arc<Allocation>,
+        allowance: Arc<Allowance>,
+        outside: Option<Arc<SocketRelay>>,
+        heard: Timestamp,
+    ) -> Self {
+        let heard = AtomicI64::new(heard.secs());
+        Self { line, source, relayed, allocation, allowance, outside, heard }
+    }
+
+    /// Notes that something has come from the client.
+    pub(super) fn touch(&self, now: Timestamp) {
+        self.heard.store(now.secs(), Ordering::Relaxed);
+    }
+
+    /// When something last came from the client, in seconds.
+    pub(super) fn heard(&self) -> i64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client may send so much. A stream is read no further until it may; datagrams
+    /// come in by the same socket as everybody's, and do not wait.
+    async fn pay(&self, len: usize) -> bool {
+        if self.line.is_stream() {
+            self.allowance.afford(len).await;
+            return true;
+        }
+        self.allowance.take(len).is_ok()
+    }
+
+    /// Whether the client may be sent so much; a stream it comes from waits for that a little.
+    async fn accept(&self, from: &Self, len: usize) -> bool {
+        if from.line.is_stream() {
+            return timeout(PATIENCE, self.allowance.afford(len)).await.is_ok();
+        }
+        self.allowance.take(len).is_ok()
+    }
+
     /// Takes a frame from another client of ours, and gives its data to this one.
     async fn take(&self, from: &Self, frame: &mut [u8]) {
         let len = frame.len() - HEAD;
-        if !from.allowance.take(len) {
+        if !from.pay(len).await {
             return traffic::drop("bandwidth");
         }
         traffic::count(Direction::ToPeer, len);
-        if !self.allowance.take(len) {
+        if !self.accept(from, len).await {
             return traffic::drop("bandwidth");
         }
         if let Some(number) = self.allocation.get_channel_number(&from.relayed).await {

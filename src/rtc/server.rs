@@ -1,6 +1,7 @@
 //! The STUN and TURN server: what it is made of, and where it listens.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,13 @@ use turn::relay::RelayAddressGenerator;
 use webrtc_util::Conn;
 
 use super::credentials::RelayCredentials;
-use super::exchange::InternalRelays;
+use super::exchange::{FIRST_PORT, InternalRelays};
 use super::front::Front;
 use super::ledger::{Bounds, Ledger, LineId, Place};
 use super::limits::{RelayAccounts, RelayLimits, RelayWay};
 use super::line::{Keys, Line};
 use super::reach::Reach;
+use super::reservations::Reservations;
 use super::seat::{Seat, Seats};
 use super::sockets::{Live, SocketRelays};
 use super::streams::RelayStreams;
@@ -53,6 +55,7 @@ pub(super) struct Shared {
     internal: InternalRelays,
     live: Live,
     closed: mpsc::Sender<Closed>,
+    pub(super) reservations: Reservations,
 }
 
 impl std::fmt::Debug for RelayServer {
@@ -100,14 +103,15 @@ impl RelayServer {
             internal: InternalRelays::default(),
             live: Live::default(),
             closed,
+            reservations: Reservations::default(),
         });
         tokio::spawn(strike_ended(Arc::downgrade(&shared), ends));
         tokio::spawn(audit(Arc::downgrade(&shared)));
         Self { shared }
     }
 
-    /// Listens for datagrams, and serves until `stop`. An unspecified IPv4 address listens on
-    /// IPv6 as well, where there is such a thing.
+    /// Listens for datagrams, and serves until `stop`. An unspecified address listens on both
+    /// families: on IPv6 where there is such a thing.
     pub fn listen_udp(
         &self,
         address: SocketAddr,
@@ -117,7 +121,7 @@ impl RelayServer {
         let local = first.socket.local_addr()?;
         let mut lines = vec![first];
         if let Some(twin) = twin(local) {
-            lines.extend(UdpLine::bind(twin).ok());
+            lines.extend(needed(twin, UdpLine::bind(twin))?);
         }
         for line in lines {
             let local = line.socket.local_addr()?;
@@ -141,17 +145,17 @@ impl RelayServer {
     }
 
     /// Listens for streams, and serves until `stop`. Those that are not admitted are closed.
-    pub async fn listen_tcp(
+    pub fn listen_tcp(
         &self,
         address: SocketAddr,
         admit: StreamAdmission,
         stop: &CancellationToken,
     ) -> std::io::Result<SocketAddr> {
-        let first = TcpListener::bind(address).await?;
+        let first = bind_stream(address)?;
         let local = first.local_addr()?;
         let mut listeners = vec![first];
         if let Some(twin) = twin(local) {
-            listeners.extend(only_v6(twin).ok());
+            listeners.extend(needed(twin, bind_stream(twin))?);
         }
         for listener in listeners {
             let streams = self.streams(listener.local_addr()?);
@@ -220,7 +224,23 @@ impl RelayServer {
 }
 
 impl Shared {
-    fn relays(&self) -> Box<dyn RelayAddressGenerator + Send + Sync> {
+    /// Whether there are relayed addresses of IPv4, or of IPv6.
+    pub(super) fn has_family(&self, v4: bool) -> bool {
+        match &self.way {
+            RelayWay::Sockets { bind, .. } => bind.is_ipv4() == v4,
+            RelayWay::Internal | RelayWay::Nowhere => true,
+        }
+    }
+
+    /// The ports that relayed addresses may have.
+    pub(super) fn ports(&self) -> RangeInclusive<u16> {
+        match &self.way {
+            RelayWay::Sockets { ports, .. } => ports.clone(),
+            RelayWay::Internal | RelayWay::Nowhere => FIRST_PORT..=u16::MAX,
+        }
+    }
+
+    pub(super) fn relays(&self) -> Box<dyn RelayAddressGenerator + Send + Sync> {
         match &self.way {
             RelayWay::Sockets { bind, advertise, ports } => Box::new(SocketRelays {
                 bind: *bind,
@@ -248,8 +268,8 @@ impl Shared {
         metrics::counter!("klatsch_turn_allocations_total", "transport" => line.transport)
             .increment(1);
         metrics::gauge!("klatsch_turn_allocations", "transport" => line.transport).increment(1);
-        let seat = Seat { line, source, relayed, allocation, allowance, outside };
-        self.seats.add(seat);
+        let heard = self.accounts.now();
+        self.seats.add(Seat::new(line, source, relayed, allocation, allowance, outside, heard));
         true
     }
 
@@ -263,19 +283,35 @@ impl Shared {
     }
 }
 
-/// The same address of the other family, for those who listen everywhere.
+/// The same address of the other family, for those who listen everywhere: a socket of its own
+/// shows addresses of IPv4 as such.
 fn twin(local: SocketAddr) -> Option<SocketAddr> {
-    let everywhere = local.ip() == IpAddr::from([0, 0, 0, 0]);
-    everywhere.then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), local.port()))
+    let other: IpAddr = match local.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv4Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(other, local.port()))
 }
 
-fn only_v6(address: SocketAddr) -> std::io::Result<TcpListener> {
+/// What listens beside the first; a machine without IPv6 does without it.
+fn needed<T>(twin: SocketAddr, bound: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match bound {
+        Ok(bound) => Ok(Some(bound)),
+        Err(_) if twin.is_ipv6() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn bind_stream(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = socket2::Socket::new(
-        socket2::Domain::IPV6,
+        socket2::Domain::for_address(address),
         socket2::Type::STREAM,
         Some(socket2::Protocol::TCP),
     )?;
-    socket.set_only_v6(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;

@@ -59,12 +59,11 @@ pub(super) struct SocketRelay {
 }
 
 impl SocketRelay {
-    /// Sends to who has no allocation here. Never waits: it runs in the listener's own loop.
+    /// Sends to who has no allocation here what its sender may send. Never waits: it runs in the
+    /// listener's own loop.
     pub(super) fn send_out(&self, letter: &[u8], target: SocketAddr) {
         if !self.reach.is_open(target.ip()) {
             traffic::drop("closed");
-        } else if !self.allowance.take(letter.len()) {
-            traffic::drop("bandwidth");
         } else if self.socket.try_send_to(letter, target).is_ok() {
             traffic::count(Direction::ToPeer, letter.len());
         } else {
@@ -143,7 +142,7 @@ impl Conn for SocketRelay {
                 traffic::drop("closed");
                 continue;
             }
-            if !self.allowance.take(len) {
+            if self.allowance.take(len).is_err() {
                 traffic::drop("bandwidth");
                 continue;
             }
@@ -157,7 +156,10 @@ impl Conn for SocketRelay {
     }
 
     async fn send_to(&self, letter: &[u8], target: SocketAddr) -> Result<usize, Error> {
-        self.send_out(letter, target);
+        match self.allowance.take(letter.len()) {
+            Ok(()) => self.send_out(letter, target),
+            Err(_) => traffic::drop("bandwidth"),
+        }
         Ok(letter.len())
     }
 

@@ -30,6 +30,8 @@ impl RelayStreams {
         peer: SocketAddr,
         writing: Writing,
     ) {
+        // A listener of both families names one of IPv4 in the other's words.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let take = |mut frame: Vec<u8>| -> BoxFuture<'static, ()> {
             let (server, line) = (self.server.clone(), Arc::clone(&self.line));
             Box::pin(async move { server.take(&line, peer, &mut frame).await })

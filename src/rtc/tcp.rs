@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,15 +25,44 @@ const SILENCE: Duration = Duration::from_mins(15);
 const STUCK: Duration = Duration::from_secs(30);
 /// Frames that may wait for one client.
 const WAITING: usize = 512;
-/// The largest frame.
-const LARGEST: usize = 1500;
+/// Bytes that may wait for one client.
+const WAITING_BYTES: usize = 1 << 20;
+/// Bytes of the head of a message, which its own length does not count.
+const HEADER: usize = 20;
 
 /// All streams of one listener.
 #[derive(Debug)]
 pub(super) struct TcpLine {
     local: SocketAddr,
     most: usize,
-    streams: Mutex<HashMap<SocketAddr, mpsc::Sender<Bytes>>>,
+    streams: Mutex<HashMap<SocketAddr, Outgoing>>,
+}
+
+/// The way to one client.
+#[derive(Clone, Debug)]
+struct Outgoing {
+    frames: mpsc::Sender<Bytes>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// What waits to be written to one client.
+struct Queue {
+    frames: mpsc::Receiver<Bytes>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Outgoing {
+    /// Takes a frame, unless too much waits already.
+    fn offer(&self, frame: Bytes) -> bool {
+        let len = frame.len();
+        if self.bytes.fetch_add(len, Ordering::Relaxed) + len <= WAITING_BYTES
+            && self.frames.try_send(frame).is_ok()
+        {
+            return true;
+        }
+        self.bytes.fetch_sub(len, Ordering::Relaxed);
+        false
+    }
 }
 
 impl TcpLine {
@@ -41,14 +72,15 @@ impl TcpLine {
     }
 
     /// Takes a stream in, unless there are too many.
-    fn add(&self, peer: SocketAddr) -> Option<mpsc::Receiver<Bytes>> {
+    fn add(&self, peer: SocketAddr) -> Option<Queue> {
         let mut streams = self.streams.lock();
         if streams.len() >= self.most {
             return None;
         }
-        let (sender, waiting) = mpsc::channel(WAITING);
-        streams.insert(peer, sender);
-        Some(waiting)
+        let (sender, frames) = mpsc::channel(WAITING);
+        let bytes = Arc::<AtomicUsize>::default();
+        streams.insert(peer, Outgoing { frames: sender, bytes: Arc::clone(&bytes) });
+        Some(Queue { frames, bytes })
     }
 
     /// Reads frames until the client leaves or speaks nonsense; `take` is given each.
@@ -106,11 +138,8 @@ fn next_frame(bytes: &mut BytesMut) -> Result<Option<Vec<u8>>, Nonsense> {
     }
     let said = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
     let is_channel_data = bytes[0] & 0xc0 == 0x40;
-    let len = if is_channel_data { 4 + said } else { 20 + said };
+    let len = if is_channel_data { 4 + said } else { HEADER + said };
     let padded = if is_channel_data { len.next_multiple_of(4) } else { len };
-    if padded > LARGEST + 4 {
-        return Err(Nonsense);
-    }
     if bytes.len() < padded {
         return Ok(None);
     }
@@ -130,14 +159,11 @@ pub enum Writing {
 }
 
 /// Writes what waits.
-async fn write<S: AsyncWrite>(
-    mut stream: WriteHalf<S>,
-    mut queue: mpsc::Receiver<Bytes>,
-    writing: Writing,
-) {
+async fn write<S: AsyncWrite>(mut stream: WriteHalf<S>, mut queue: Queue, writing: Writing) {
     let mut frames = Vec::new();
     let mut together = Vec::new();
-    while queue.recv_many(&mut frames, 64).await > 0 {
+    while queue.frames.recv_many(&mut frames, 64).await > 0 {
+        let len = frames.iter().map(Bytes::len).sum();
         let written = timeout(STUCK, async {
             match writing {
                 Writing::Together => {
@@ -154,9 +180,9 @@ async fn write<S: AsyncWrite>(
             stream.flush().await
         });
         match written.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => queue.bytes.fetch_sub(len, Ordering::Relaxed),
             _ => return,
-        }
+        };
     }
 }
 
@@ -186,9 +212,9 @@ impl Conn for TcpLine {
         padded.extend_from_slice(frame);
         padded.resize(len, 0);
         let stream = self.streams.lock().get(&target).cloned();
-        match stream.map(|stream| stream.try_send(padded.into())) {
-            Some(Ok(())) => {}
-            Some(Err(_)) => traffic::drop("queue"),
+        match stream.map(|stream| stream.offer(padded.into())) {
+            Some(true) => {}
+            Some(false) => traffic::drop("queue"),
             None => traffic::drop("gone"),
         }
         Ok(frame.len())
@@ -235,7 +261,14 @@ mod tests {
             assert_eq!(found, [stun.clone(), data.clone(), stun.clone()], "{cut}");
         }
         assert_eq!(next_frame(&mut BytesMut::from(&b"\x80abc"[..])), Err(Nonsense));
-        assert_eq!(next_frame(&mut BytesMut::from(&b"\x00\x01\xff\xff"[..])), Err(Nonsense));
+        // However large a frame is, it is waited for.
+        for head in [&b"\x00\x01\xff\xfc"[..], b"\x40\x01\xff\xff"] {
+            let mut bytes = BytesMut::from(head);
+            assert_eq!(next_frame(&mut bytes), Ok(None));
+            bytes.resize(70_000, 7);
+            let len = next_frame(&mut bytes).unwrap().unwrap().len();
+            assert_eq!((len, bytes.len()), (len, 70_000 - len.next_multiple_of(4)));
+        }
     }
 
     proptest! {
@@ -243,7 +276,7 @@ mod tests {
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..4000)) {
             let mut bytes = BytesMut::from(&bytes[..]);
             while let Ok(Some(frame)) = next_frame(&mut bytes) {
-                prop_assert!(frame.len() <= LARGEST + 4);
+                prop_assert!(frame.len() >= 4);
             }
         }
     }

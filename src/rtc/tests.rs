@@ -4,18 +4,23 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use stun::agent::TransactionId;
-use stun::attributes::{ATTR_NONCE, ATTR_REALM, ATTR_USERNAME};
+use stun::attributes::{
+    ATTR_NONCE, ATTR_REALM, ATTR_RESERVATION_TOKEN, ATTR_UNKNOWN_ATTRIBUTES, ATTR_USERNAME,
+    AttrType,
+};
 use stun::error_code::ErrorCodeAttribute;
 use stun::integrity::MessageIntegrity;
 use stun::message::{
-    CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, Getter, METHOD_ALLOCATE, METHOD_CREATE_PERMISSION,
-    METHOD_REFRESH, Message, MessageType, Method, Setter,
+    CLASS_INDICATION, CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, Getter, METHOD_ALLOCATE,
+    METHOD_BINDING, METHOD_CHANNEL_BIND, METHOD_CREATE_PERMISSION, METHOD_REFRESH, METHOD_SEND,
+    Message, MessageType, Method, Setter,
 };
 use stun::textattrs::{Nonce, Realm, TextAttribute, Username};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use turn::auth::generate_auth_key;
 use turn::client::{Client, ClientConfig};
 use turn::proto::PROTO_UDP;
+use turn::proto::channum::ChannelNumber;
+use turn::proto::data::Data;
 use turn::proto::lifetime::Lifetime;
 use turn::proto::peeraddr::PeerAddress;
 use turn::proto::relayaddr::RelayedAddress;
@@ -36,6 +43,8 @@ use super::*;
 use crate::domain::{Principal, Timestamp, UserId};
 
 mod nat;
+mod rfc;
+mod shares;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const REALM: &str = "klatsch";
@@ -47,6 +56,10 @@ const BOB: Principal = Principal::User(UserId::new(2));
 struct People {
     since: Mutex<HashMap<Principal, Timestamp>>,
     now: Mutex<i64>,
+    /// While this is held for writing, nobody learns anything of Ann.
+    slow: Arc<tokio::sync::RwLock<()>>,
+    /// Lookups of Ann that have begun.
+    begun: AtomicUsize,
 }
 
 impl RelayAccounts for People {
@@ -54,10 +67,18 @@ impl RelayAccounts for People {
         &self,
         principals: Vec<Principal>,
     ) -> BoxFuture<'_, Result<HashMap<Principal, Timestamp>, RelayUnavailable>> {
+        let about_ann = principals.contains(&ANN);
         let since = self.since.lock();
         let found = principals.into_iter().filter_map(|one| Some((one, *since.get(&one)?)));
         let found = found.collect();
-        Box::pin(async move { Ok(found) })
+        if !about_ann {
+            return Box::pin(async move { Ok(found) });
+        }
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            let _turn = self.slow.read().await;
+            Ok(found)
+        })
     }
 
     fn now(&self) -> Timestamp {
@@ -95,13 +116,14 @@ impl Relay {
         Self::with(|_| {}, RelayWay::Internal).await
     }
 
+    #[expect(clippy::unused_async, reason = "what listens needs a runtime")]
     async fn with(set: impl FnOnce(&mut RelayLimits), way: RelayWay) -> Self {
         let (server, people, credentials) = start(set, way);
         let stop = CancellationToken::new();
         let here = "127.0.0.1:0".parse().unwrap();
         let address = server.listen_udp(here, &stop).unwrap();
         let admit: StreamAdmission = Arc::new(|_| Some(Box::new(())));
-        server.listen_tcp(address, admit, &stop).await.unwrap();
+        server.listen_tcp(address, admit, &stop).unwrap();
         Self { address, people, credentials, _stop: stop.drop_guard() }
     }
 
@@ -447,32 +469,64 @@ async fn an_allocation_can_be_named_as_soon_as_it_is_granted() {
     }
 }
 
+/// A client with a stream to the relay.
+struct StreamPeer {
+    stream: TcpStream,
+    peer: Peer,
+}
+
+impl StreamPeer {
+    async fn open(relay: &Relay, who: Principal) -> Self {
+        let stream = TcpStream::connect(relay.address).await.unwrap();
+        Self { stream, peer: relay.peer(who).await }
+    }
+
+    /// The next frame with its head, without its padding.
+    async fn frame(&mut self) -> Vec<u8> {
+        let mut frame = vec![0; 4];
+        let reading = async {
+            self.stream.read_exact(&mut frame).await.unwrap();
+            let said = usize::from(u16::from_be_bytes([frame[2], frame[3]]));
+            let is_data = frame[0] & 0xc0 == 0x40;
+            let len = if is_data { 4 + said } else { 20 + said };
+            frame.resize(len.next_multiple_of(4), 0);
+            self.stream.read_exact(&mut frame[4..]).await.unwrap();
+            frame.truncate(len);
+        };
+        timeout(DEADLINE, reading).await.unwrap();
+        frame
+    }
+
+    async fn ask(&mut self, method: Method, extra: Vec<Box<dyn Setter>>) -> Message {
+        self.stream.write_all(&self.peer.request(method, extra)).await.unwrap();
+        let mut answer = Message { raw: self.frame().await, ..Message::default() };
+        answer.decode().unwrap();
+        if let Ok(nonce) = TextAttribute::get_from_as(&answer, ATTR_NONCE) {
+            self.peer.nonce = nonce.text;
+        }
+        answer
+    }
+
+    /// Its relayed address.
+    async fn allocate(&mut self) -> SocketAddr {
+        let transport = || -> Vec<Box<dyn Setter>> {
+            vec![Box::new(RequestedTransport { protocol: PROTO_UDP })]
+        };
+        assert_eq!(code(&self.ask(METHOD_ALLOCATE, transport()).await), 438);
+        let done = self.ask(METHOD_ALLOCATE, transport()).await;
+        assert_eq!(code(&done), 0);
+        let mut relayed = RelayedAddress::default();
+        relayed.get_from(&done).unwrap();
+        SocketAddr::new(relayed.ip, relayed.port)
+    }
+}
+
 #[tokio::test]
 async fn a_stream_carries_frames_and_its_allocation_ends_with_it() {
     let relay = Relay::open().await;
-    let mut stream = TcpStream::connect(relay.address).await.unwrap();
-    let ann = relay.peer(ANN).await;
-    let mut ask = async |peer: &Peer, method, extra| {
-        stream.write_all(&peer.request(method, extra)).await.unwrap();
-        let mut head = [0; 20];
-        timeout(DEADLINE, stream.read_exact(&mut head)).await.unwrap().unwrap();
-        let mut rest = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
-        stream.read_exact(&mut rest).await.unwrap();
-        let mut answer = Message { raw: [&head[..], &rest].concat(), ..Message::default() };
-        answer.decode().unwrap();
-        answer
-    };
-    let transport =
-        || -> Vec<Box<dyn Setter>> { vec![Box::new(RequestedTransport { protocol: PROTO_UDP })] };
-    let stale = ask(&ann, METHOD_ALLOCATE, transport()).await;
-    let nonce = TextAttribute::get_from_as(&stale, ATTR_NONCE).unwrap().text;
-    let ann = Peer { nonce, ..ann };
-    let done = ask(&ann, METHOD_ALLOCATE, transport()).await;
-    assert_eq!(code(&done), 0);
-    let mut relayed = RelayedAddress::default();
-    relayed.get_from(&done).unwrap();
-    assert_eq!(relayed.ip.to_string(), "203.0.113.113");
-    drop(stream);
+    let mut ann = StreamPeer::open(&relay, ANN).await;
+    assert_eq!(ann.allocate().await.ip().to_string(), "203.0.113.113");
+    drop(ann);
     // Nonsense ends a stream, and nothing else.
     let mut noise = TcpStream::connect(relay.address).await.unwrap();
     noise.write_all(b"\x80\x00\x00\x00").await.unwrap();
@@ -488,16 +542,20 @@ async fn strangers_cost_no_memory_and_few_answers() {
     let mut bare = Message::new();
     let kind = MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST);
     bare.build(&[Box::new(TransactionId::new()), Box::new(kind)]).unwrap();
-    let before = resident();
-    for round in 0..500_000 {
-        let _ = stranger.try_send(&bare.raw);
-        if round % 1000 == 0 {
-            tokio::task::yield_now().await;
+    let mut least = usize::MAX;
+    // Other tests need memory as well, but not each time as much as strangers would.
+    for _ in 0..5 {
+        let before = resident();
+        for round in 0..100_000 {
+            let _ = stranger.try_send(&bare.raw);
+            if round % 1000 == 0 {
+                tokio::task::yield_now().await;
+            }
         }
+        least = least.min(resident().saturating_sub(before));
     }
     assert_eq!(relay.peer(BOB).await.socket.send(&bare.raw).await.unwrap(), bare.raw.len());
-    let grown = resident().saturating_sub(before);
-    assert!(grown < 16 << 20, "{grown} bytes more");
+    assert!(least < 4 << 20, "{least} bytes more");
 }
 
 /// Bytes this process holds.

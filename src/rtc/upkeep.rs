@@ -1,5 +1,6 @@
 //! What ends allocations, and what their ends bring about.
 
+use std::collections::HashSet;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use turn::allocation::AllocationInfo;
 
-use super::ledger::LineId;
+use super::ledger::{Holding, LineId};
 use super::server::{RelayServer, Shared};
 
 /// How often it is looked whether the holders of allocations may still hold them.
@@ -24,24 +25,28 @@ pub(super) async fn strike_ended(shared: Weak<Shared>, mut ends: mpsc::Receiver<
     }
 }
 
-/// Ends the allocations of those who may not hold them any more (RULINGS 65).
+/// Ends the allocations of those who may not hold them any more. Only what was held when the
+/// accounts were looked up is judged: of what was made meanwhile nothing was asked.
 pub(super) async fn audit(shared: Weak<Shared>) {
     let mut pace = interval(AUDIT);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         pace.tick().await;
         let Some(shared) = shared.upgrade() else { return };
-        let holders = shared.ledger.principals();
+        let holdings = shared.ledger.holdings();
+        let holders: HashSet<_> = holdings.iter().map(|holding| holding.claim.principal).collect();
         if holders.is_empty() {
             continue;
         }
+        let holders = holders.into_iter().collect();
         let Ok(since) = shared.accounts.relayed_since(holders).await else { continue };
-        let void = shared
-            .ledger
-            .places(|claim| since.get(&claim.principal).is_none_or(|since| claim.made < *since));
         let server = RelayServer { shared };
-        for place in void {
-            server.end(place).await;
+        for Holding { place, claim, transaction } in holdings {
+            let void = since.get(&claim.principal).is_none_or(|since| claim.made < *since);
+            // Its client may have given it back, and have another.
+            if void && server.shared.ledger.is_made_by(place, transaction) {
+                server.end(place).await;
+            }
         }
     }
 }

@@ -123,7 +123,7 @@ impl Services {
                 self.post_letter(caller, to, kind, text, reference).await
             }
             LetterCommand::Status(messages) => {
-                self.letter_status(user, &messages).await.map(LetterReply::Statuses)
+                self.letter_status(caller, &messages).await.map(LetterReply::Statuses)
             }
             LetterCommand::Describe(of) => {
                 let standing = self.addressed(caller, of, None).await?;
@@ -265,18 +265,21 @@ impl Services {
         Ok(LetterReply::Posted(self.post(caller, draft).await?.message))
     }
 
-    /// How far those of the named messages that the user wrote have come.
+    /// How far those of the named messages that the caller wrote have come; of conversations in
+    /// which it has no part any more it learns nothing.
     async fn letter_status(
         &self,
-        user: UserId,
+        caller: &Caller,
         named: &[MessageId],
     ) -> Result<Vec<LetterStatus>, Refusal> {
+        let author = caller.principal;
         let mut statuses = Vec::new();
         for (conversation, ids) in self.store().conversations_of_messages(named).await? {
-            let own: Vec<Message> =
-                self.store().list_own_messages(Principal::User(user), &ids).await?;
+            let own: Vec<Message> = self.store().list_own_messages(author, &ids).await?;
+            if own.is_empty() || self.letter_standing(caller, Some(conversation)).await?.is_none() {
+                continue;
+            }
             let places: Vec<_> = own.iter().filter_map(|one| Some((one.seq, one.place?))).collect();
-            let author = Principal::User(user);
             let found = self.store().receptions(conversation, author, &places).await?;
             let shown = own.iter().filter(|one| one.place.is_some());
             for (message, receptions) in shown.zip(found) {

@@ -119,7 +119,7 @@ fn every_kind_of_value_can_stand_in_the_environment() {
         ("KLATSCH_AUTH__TOKEN_LIFETIME", "1"),
         ("KLATSCH_COURIER__TRUST_USER_ID", "true"),
         ("KLATSCH_WEBRTC__FORWARD_CHANNELS", "webrtc_forward"),
-        ("KLATSCH_WEBRTC__STUN", "stun.example.org:3478,[::1]:99"),
+        ("KLATSCH_WEBRTC__STUN", "stun.example.org:3478,[::1]:9999"),
         ("KLATSCH_MEMBERS_CHAT__BILLED_DIALECTS", "members-chat,neo"),
     ])
     .unwrap();
@@ -137,7 +137,7 @@ fn every_kind_of_value_can_stand_in_the_environment() {
     assert_eq!(settings.warnings().len(), 1);
     assert_eq!(settings.webrtc.forward_channels, [ForwardChannel::WebrtcForward]);
     let port = |port: u16| port.try_into().unwrap();
-    let servers = [IceServer::at("stun.example.org", port(3478)), IceServer::at("::1", port(99))];
+    let servers = [IceServer::at("stun.example.org", port(3478)), IceServer::at("::1", port(9999))];
     assert_eq!(settings.webrtc.stun, servers);
     assert_eq!(settings.webrtc.stun[1].ip, "::1");
     assert_eq!(settings.members_chat.billed_dialects.len(), 2);

@@ -149,12 +149,43 @@ impl Default for TurnSettings {
             relay_bind: String::new(),
             relay_address: String::new(),
             relay_ports: const { [NonZeroU16::new(49_152).unwrap(), NonZeroU16::new(65_535).unwrap()] },
-            allocations_per_account: const { NonZeroUsize::new(64).unwrap() },
+            allocations_per_account: const { NonZeroUsize::new(256).unwrap() },
             allocations: const { NonZeroUsize::new(10_000).unwrap() },
             bytes_per_second: const { NonZeroU32::new(2_500_000).unwrap() },
             over_http_port: true,
         }
     }
+}
+
+/// Ports above 1023 that browsers do not connect to, as other protocols live there.
+const REFUSED: &[u16] = &[
+    1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
+    6679, 6697, 10_080,
+];
+
+/// Whether browsers leave a STUN or TURN server on this port alone, without a word.
+fn is_refused(port: u16) -> bool {
+    (port < 1024 && !matches!(port, 0 | 80 | 443)) || REFUSED.contains(&port)
+}
+
+/// What an operator should know about ports that clients are told, one sentence each.
+pub(super) fn warn_of_ports(turn: &TurnSettings, webrtc: &WebrtcSettings) -> Vec<String> {
+    let own = turn.listen.address().map(|address| ("turn.listen", address.port()));
+    let own = own.filter(|_| turn.relay != RelayMode::External);
+    let told = |key, servers: &[IceServer]| {
+        servers.iter().map(|server| (key, server.port.get())).collect::<Vec<_>>()
+    };
+    let stun = told("webrtc.stun", &webrtc.stun);
+    let named = own.into_iter().chain(stun).chain(told("webrtc.turn", &webrtc.turn));
+    named
+        .filter(|(_, port)| is_refused(*port))
+        .map(|(key, port)| {
+            format!(
+                "{key} has port {port}, to which browsers do not connect: \
+                 take 3478, 80, 443 or another above 1023"
+            )
+        })
+        .collect()
 }
 
 /// Where relayed datagrams go.
@@ -169,4 +200,28 @@ pub enum RelayMode {
     External,
     /// Nowhere: STUN alone.
     Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_that_browsers_refuse_are_warned_of() {
+        let warned = |port: u16| {
+            let listen = serde_json::from_value(format!("0.0.0.0:{port}").into()).unwrap();
+            let turn = TurnSettings { listen, ..TurnSettings::default() };
+            warn_of_ports(&turn, &WebrtcSettings::default()).len()
+        };
+        for port in [1, 53, 79, 81, 444, 1023, 1720, 5060, 5061, 6000, 6667, 10_080] {
+            assert_eq!(warned(port), 1, "{port}");
+        }
+        for port in [0, 80, 443, 1024, 3478, 5349, 5062, 8443, 65_535] {
+            assert_eq!(warned(port), 0, "{port}");
+        }
+        let told = [IceServer::at("stun.example.org", NonZeroU16::new(53).unwrap())];
+        let webrtc = WebrtcSettings { stun: told.to_vec(), ..WebrtcSettings::default() };
+        let warnings = warn_of_ports(&TurnSettings::default(), &webrtc);
+        assert!(warnings[0].starts_with("webrtc.stun has port 53"), "{warnings:?}");
+    }
 }

@@ -107,10 +107,11 @@ impl Store {
         if !self.hub().roster().is_online(principal) {
             return Ok(());
         }
+        let rooms = self.list_rooms().await?;
+        // Last of all: who is staff by now stays.
         if self.find_user(id).await?.is_some_and(|user| user.is_staff()) {
             return Ok(());
         }
-        let rooms = self.list_rooms().await?;
         let staff_only = rooms.iter().filter(|room| room.access == Access::Staff);
         let news = staff_only.fold(News::none(), |news, room| {
             news.conversation(room.id, HubNotice::putting_out([principal], room.id))

@@ -127,6 +127,40 @@ async function together(name, ways, where) {
   console.log(`- ${name}`);
 }
 
+/** A page that is closed in the middle of a call gives back what it held of the relay: its account can have all that it may hold. */
+async function closed(name, where, most) {
+  const pages = await Promise.all(tokens.map(open));
+  for (const [index, page] of pages.entries()) await meet(page, { way: "udp", where, greets: `page ${index}` });
+  await Promise.all(pages.map(told));
+  // As when somebody goes elsewhere, or closes the tab.
+  await Promise.all(pages.map((page) => page.goto("about:blank")));
+  const page = await open(tokens[0]);
+  const had = await page.evaluate(async (most) => {
+    const { iceServers } = await socket.emitWithAck("webrtc_ice_servers", {});
+    const turn = iceServers.find((server) => server.credential);
+    turn.urls = turn.urls.filter((url) => url.endsWith("udp"));
+    const begun = performance.now();
+    for (;;) {
+      const all = Array.from({ length: most }, () => new RTCPeerConnection({ iceServers: [turn], iceTransportPolicy: "relay" }));
+      const relays = await Promise.all(
+        all.map(async (pc) => {
+          pc.createDataChannel("talk");
+          await pc.setLocalDescription();
+          while (pc.iceGatheringState !== "complete") await new Promise((resolve) => setTimeout(resolve, 50));
+          return pc.localDescription.sdp.split("typ relay").length - 1;
+        }),
+      );
+      const had = relays.reduce((sum, one) => sum + one, 0);
+      for (const pc of all) pc.close();
+      // What is given back takes a moment; what is silent for half a minute would give way anyhow.
+      if (had >= most || performance.now() - begun > 20_000) return had;
+    }
+  }, most);
+  if (had < most) throw new Error(`${name}: ${had} of ${most} could be had`);
+  for (const one of [page, ...pages]) await one.context().close();
+  console.log(`- ${name}`);
+}
+
 /** What the browser says of credentials that are no good. */
 async function refused(name, change) {
   const page = await open(tokens[0]);
@@ -173,6 +207,7 @@ try {
     await together("sound, picture and data, one side by TLS, the other over UDP", [tls, udp], where);
     await doctor("polling,websocket,stun,turn_udp,turn_tcp,turn_tls");
   } else {
+    await closed("pages that are closed give back what they hold", where, 12);
     await together("sound, picture and data over UDP", [udp, udp], where);
     await together("sound, picture and data over TCP", [tcp, tcp], where);
     await together("sound, picture and data, one side over UDP, the other over TCP", [udp, tcp], where);

@@ -20,8 +20,14 @@ const SECRET: &str = "north";
 
 /// Ann and Bob with a relay whose secret is known, and the relay's port.
 async fn home() -> (Home, String) {
+    home_with(256).await
+}
+
+/// The same, where an account may hold so many allocations.
+async fn home_with(allocations: usize) -> (Home, String) {
     let world = World::with(|settings| {
         settings.turn.secret = serde_json::from_value(SECRET.into()).unwrap();
+        settings.turn.allocations_per_account = allocations.try_into().unwrap();
     })
     .await;
     let home = Home::in_world(world).await;
@@ -99,13 +105,36 @@ pub(crate) async fn in_browser(script: &str, words: Vec<String>) -> Option<Strin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_reach_each_other_through_the_relay() {
-    let (home, _) = home().await;
+    // A few calls at once, and no more: the script knows how many.
+    let (home, _) = home_with(12).await;
     let (conversation, tokens) =
         (home.conversation.to_string(), [&home.ann.token, &home.bob.token]);
     let mut words = vec![home.world.url(), conversation];
     words.extend(tokens.map(Clone::clone));
     let Some(told) = in_browser("tests/browser/calls.mjs", words).await else { return };
     assert!(told.contains("ok: pages reach each other through the relay"), "{told}");
+}
+
+/// Six of the pairs of stacks that `make pairs` tries, each stack at least once.
+#[tokio::test(flavor = "multi_thread")]
+async fn stacks_of_all_kinds_meet_through_the_relay() {
+    let (home, _) = home().await;
+    let Some(mut script) = node("tests/pairs/pairs.mjs") else { return };
+    let pairs = [
+        "Firefox ESR,Chromium,udp",
+        "Chromium,Firefox ESR,tcp",
+        "aiortc,werift,tcp",
+        "werift,@roamhq/wrtc,udp",
+        "@roamhq/wrtc,node-datachannel,udp",
+        "node-datachannel,aiortc,udp",
+    ];
+    script.args([home.world.url(), home.ann.token.clone()]).args(pairs);
+    let told = tokio::task::spawn_blocking(move || Program::start(&mut script).finish(PATIENCE));
+    let told = told.await.unwrap();
+    assert!(told.contains("ok: pairs meet through the relay"), "{told}");
+    for line in told.lines().filter(|line| line.starts_with("skipped: ")) {
+        skipped(line.trim_start_matches("skipped: "));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,6 +123,29 @@ async fn each_member_of_a_group_gets_a_message_once() {
     b.reads_nothing().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_put_out_learns_nothing_of_own_messages() {
+    let world = post_office().await;
+    let (ann, bob) = (world.person("ann").await, world.person("bob").await);
+    let (mut a, mut b) = (world.client_of(&ann).await, world.fan_of(&bob).await);
+    b.reads(json!({"type": "backlog_done", "count": 0})).await;
+    let id = open_group(&mut a, &[&ann, &bob]).await;
+    let message = say(&mut b, "group", id, "Am I in?").await;
+    let mut statuses = async || {
+        b.send_json(&json!({"type": "status", "message_id": message})).await;
+        loop {
+            let told = b.json().await;
+            if told["type"] == "status" {
+                return told["statuses"].as_array().unwrap().len();
+            }
+        }
+    };
+    assert_eq!(statuses().await, 1);
+    let kick = json!({"token": ann.token, "conversation_id": id, "email": bob.email});
+    world.ok("/conversation/kick", kick).await;
+    assert_eq!(statuses().await, 0);
+}
+
 /// Conformance check 8.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn which_conversation_is_meant() {
