@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Charge, ClientRef, ConversationId, Draft, Message, MessageId, Place, SmileId, Text, UserId,
+    Charge, ClientRef, ConversationId, Draft, Message, MessageId, Place, PresenceMark, SmileId,
+    Text, UserId,
 };
 
 /// What a connection asks about its chat.
@@ -99,6 +100,8 @@ pub struct Opened {
     pub whole: bool,
     /// Whether the other member is online.
     pub online: bool,
+    /// As of when.
+    pub seen: PresenceMark,
     /// Kept while the history is under way.
     pub turn: ReadingTurn,
 }

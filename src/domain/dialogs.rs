@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    ClientRef, ConversationId, Credentials, MessageId, Posted, Shown, ShownPage, Text, User, UserId,
+    ClientRef, ConversationId, Credentials, MessageId, Posted, PresenceMark, Shown, ShownPage,
+    Text, User, UserId,
 };
 
 /// What may be asked about dialogs. Users are named as clients name them.
@@ -112,8 +113,13 @@ pub enum DialogReply {
     Dropped,
     /// Nothing that needs saying.
     Done,
-    /// Users, by handle.
-    Online(Vec<String>),
+    /// Who is online.
+    Online {
+        /// Users, by handle.
+        names: Vec<String>,
+        /// As of when.
+        seen: PresenceMark,
+    },
     /// Users by handle, each with a random name for the time they are online.
     Active(Vec<(String, Uuid)>),
     /// Messages of a dialog.

@@ -6,8 +6,8 @@ use serde_json::value::RawValue;
 
 use super::{
     CallEvent, CircleId, ConnectionId, Conversation, ConversationId, DeviceId, Dialect, InviteId,
-    LoginId, Marked, Media, Message, Party, Place, Principal, Receipt, Seq, Signal, Timestamp,
-    UserId,
+    LoginId, Marked, Media, Message, Party, Place, PresenceChanges, PresenceMark, Principal,
+    Receipt, Seq, Signal, Timestamp, UserId,
 };
 
 /// What can be listened to.
@@ -148,8 +148,8 @@ pub enum Event {
         online: bool,
         /// When the last connection ended, for those who went.
         last_seen: Option<Timestamp>,
-        /// The dialect of the connection that brought them, for those who came.
-        via: Option<Dialect>,
+        /// To whom it is news.
+        changes: PresenceChanges,
     },
     /// The same for those who have a dialog with them or wait for them alone, when a user of
     /// private-chat would hear it: also when somebody says so again, and not before they do.
@@ -158,6 +158,8 @@ pub enum Event {
         who: Party,
         /// Came, or went.
         online: bool,
+        /// To whom it is news.
+        changes: PresenceChanges,
     },
     /// The users who are online are others than before, or their list was asked for; who has
     /// asked for it before is sent it again.
@@ -229,6 +231,17 @@ impl Event {
             | Self::LoginDoubted { .. }
             | Self::RoomsParked { .. }
             | Self::LoginEnded { .. } => false,
+        }
+    }
+
+    /// Whether somebody who has seen everybody's presence as of a mark is told: all but what
+    /// happened before that, or was taken back since.
+    pub fn is_news_after(&self, seen: PresenceMark) -> bool {
+        match self {
+            Self::PresenceChanged { changes, .. } | Self::PresenceAnnounced { changes, .. } => {
+                changes.is_news_after(seen)
+            }
+            _ => true,
         }
     }
 

@@ -14,6 +14,7 @@ mod letters;
 mod message;
 mod name;
 mod party;
+mod presence;
 mod receipt;
 mod refusal;
 mod reply;
@@ -43,6 +44,7 @@ pub use message::{
 };
 pub use name::{Email, Username};
 pub use party::{Device, Party, User};
+pub use presence::{PresenceChanges, PresenceMark};
 pub use receipt::{Marked, Receipt};
 pub use refusal::{Refusal, RefusalKind};
 pub use reply::{

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     CallReply, ChatReply, ConnectionId, DialogReply, LetterReply, Media, MessageId, Party, Place,
-    Refusal, Revision, RoomReply, Seq, Shown, UserId, Written,
+    PresenceMark, Refusal, Revision, RoomReply, Seq, Shown, UserId, Written,
 };
 
 /// What became of a command.
@@ -74,8 +74,9 @@ pub struct Identified {
     pub who: Party,
     /// The connection's own number.
     pub connection: ConnectionId,
-    /// Whether the account had no other connection.
-    pub first: bool,
+    /// The connection is told of presence as it changes from here on; none if it spoke for the
+    /// same account before, and goes on.
+    pub since: Option<PresenceMark>,
 }
 
 /// A conversation that is listened to, and of whom everything may be shown there.

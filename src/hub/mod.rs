@@ -8,6 +8,7 @@ mod attendance;
 mod delivery;
 mod publisher;
 mod roster;
+mod untold;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
@@ -23,7 +24,8 @@ use crate::domain::{ConversationId, Event, Principal, Topic};
 pub use attendance::{Attendance, Attendee, Kept, Movement};
 pub use delivery::{Delivery, Rendition};
 pub use publisher::{News, Notice, Published, Publishers};
-pub use roster::{Arrival, Departure, Roster, TooManyConnections};
+pub use roster::{Roster, TooManyConnections};
+pub use untold::Turn;
 
 /// How many listeners are offered an event before other tasks get a turn.
 const STRIDE: usize = 64;

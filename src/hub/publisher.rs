@@ -65,6 +65,8 @@ impl Notice {
 #[derive(Debug, Default)]
 pub struct News {
     parts: Vec<(Lane, Vec<Notice>)>,
+    /// Who belongs to something from now on.
+    brought: Vec<Principal>,
 }
 
 /// By which number a publisher is chosen.
@@ -113,6 +115,18 @@ impl News {
         self
     }
 
+    /// These belong to something from now on to which they did not belong, which no event says.
+    #[must_use]
+    pub fn bringing(mut self, principals: impl IntoIterator<Item = Principal>) -> Self {
+        self.brought.extend(principals);
+        self
+    }
+
+    /// Who belongs to something from now on, as far as no event says so.
+    pub fn brought(&self) -> &[Principal] {
+        &self.brought
+    }
+
     /// Everything there is to tell, to be addressed further.
     pub fn notices_mut(&mut self) -> impl Iterator<Item = &mut Notice> {
         self.parts.iter_mut().flat_map(|(_, notices)| notices)
@@ -131,6 +145,7 @@ impl News {
     /// Everything of `other` behind what is here.
     pub fn append(&mut self, mut other: Self) {
         self.parts.append(&mut other.parts);
+        self.brought.append(&mut other.brought);
     }
 
     fn push(&mut self, lane: Lane, notice: Notice) {

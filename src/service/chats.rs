@@ -99,8 +99,9 @@ impl Services {
         }
         let permit = policy::may_read(&*self.standing_in(caller, conversation).await?)?;
         let (history, whole) = self.read_chat(&permit, wish).await?;
-        let online = self.hub().roster().is_online(Principal::User(other));
-        Ok(Opened { conversation, history, whole, online, turn: ReadingTurn::new(turn) })
+        let (online, seen) = self.hub().roster().look([Principal::User(other)]);
+        let (online, turn) = (!online.is_empty(), ReadingTurn::new(turn));
+        Ok(Opened { conversation, history, whole, online, seen, turn })
     }
 
     /// The newest messages, but no fewer than have not reached the reader; and whether those

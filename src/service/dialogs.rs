@@ -104,8 +104,7 @@ impl Services {
                 Ok(DialogReply::Done)
             }
             DialogCommand::Announce => {
-                self.rise(caller, Dialect::PrivateChat);
-                self.presence().announce(own);
+                self.announce_presence(caller);
                 Ok(DialogReply::Done)
             }
             DialogCommand::Rest => {
@@ -190,11 +189,12 @@ impl Services {
         beside: Option<UserId>,
     ) -> Result<DialogReply, Refusal> {
         let partners = self.store().list_dialog_partners(own).await?;
-        let roster = self.hub().roster();
-        let online =
-            partners.into_keys().chain(beside).filter(|id| roster.is_online(Principal::User(*id)));
+        let asked = partners.into_keys().chain(beside).map(Principal::User);
+        let (online, seen) = self.hub().roster().look(asked);
+        let online = online.into_iter().filter_map(Principal::user);
         let users = self.store().list_users_named(online).await?;
-        Ok(DialogReply::Online(users.into_iter().map(|user| user.username).collect()))
+        let names = users.into_iter().map(|user| user.username).collect();
+        Ok(DialogReply::Online { names, seen })
     }
 
     async fn list_active(
@@ -206,7 +206,7 @@ impl Services {
         if let Some(connection) = caller.connection {
             self.hub().subscribe(connection, Topic::ActiveUsers);
         }
-        let mut active: HashMap<_, _> = self.presence().active().into_iter().collect();
+        let mut active: HashMap<_, _> = self.hub().roster().active().into_iter().collect();
         match listed {
             Listed::All => {}
             Listed::Contacts => {

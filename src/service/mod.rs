@@ -184,10 +184,6 @@ impl Services {
         &self.parts.rtc
     }
 
-    fn presence(&self) -> &PresenceTeller {
-        &self.parts.presence
-    }
-
     fn places(&self) -> &Places {
         &self.places
     }

@@ -1,23 +1,32 @@
 //! Who is online: counting connections in and out, and telling those whom it concerns.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use uuid::Uuid;
+use tokio_util::sync::CancellationToken;
 
 use super::accounts::too_often;
 use super::{Caller, Services};
 use crate::domain::{
-    Dialect, Event, FileId, Identified, Party, Principal, Refusal, RefusalKind, Topic, UserId,
+    Dialect, Event, Identified, Party, PresenceMark, Principal, Refusal, RefusalKind, Timestamp,
+    Topic,
 };
-use crate::hub::{Arrival, ConnectionId, Departure, Hub, News, Notice};
+use crate::hub::{ConnectionId, Hub, Roster, Turn};
 use crate::store::{Store, StoreError};
 
+/// How long a socket of private-chat may take to say that it is online before that is said
+/// for it, to clients of private-chat.
+const SETTLE: Duration = Duration::from_secs(2);
+/// How long it is gathered who was last online when, before it is written.
+const GATHERED: Duration = Duration::from_millis(200);
+/// How often what could not be done is tried again.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// Accounts that are written in one transaction.
+const TOGETHER: usize = 500;
 /// How much later refusals come that are too many.
 const REFUSED: Duration = Duration::from_secs(1);
 
@@ -57,138 +66,145 @@ impl Hearing {
     }
 }
 
-/// Tells of comings and goings, one after the other, so that nobody hears them swapped.
+/// Tells of comings and goings, in the order in which they happened, without waiting for the
+/// database.
 #[derive(Clone, Debug)]
 pub struct PresenceTeller {
-    /// Whose presence to look at again. Unbounded: there are at most as many entries as
-    /// connections that come or go, and each may announce only so often.
-    looks: mpsc::UnboundedSender<Look>,
-    active: ActiveUsers,
-}
-
-/// What the teller is asked to look at.
-#[derive(Clone, Copy, Debug)]
-enum Look {
-    /// Whether this account is online, which a connection of this dialect may have made it.
-    Changed(Principal, Option<Dialect>),
-    /// This user says so, once more perhaps.
-    Announced(UserId),
-}
-
-/// A name for each user who is online, made when they come and forgotten when they go.
-type ActiveUsers = Arc<Mutex<HashMap<UserId, Uuid>>>;
-
-/// What the task that tells has told.
-struct Told {
-    store: Store,
-    online: HashSet<Principal>,
-    active: ActiveUsers,
+    /// The task ends when nobody holds this.
+    _alive: mpsc::Sender<()>,
 }
 
 impl PresenceTeller {
     /// Starts the task; it ends when the last teller is dropped and everything is told.
     pub fn start(store: Store) -> (Self, JoinHandle<()>) {
-        let (looks, mut look) = mpsc::unbounded_channel();
-        let active = ActiveUsers::default();
-        let mut told = Told { store, online: HashSet::new(), active: Arc::clone(&active) };
+        let (alive, mut ended) = mpsc::channel(1);
+        let told = Told { store, last_seen: LastSeen::default() };
         let task = tokio::spawn(async move {
-            while let Some(look) = look.recv().await {
-                let result = match look {
-                    Look::Changed(principal, via) => told.look(principal, via).await,
-                    Look::Announced(user) => told.announce(user).await,
-                };
-                if let Err(error) = result {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, ?look, "presence was not told");
+            let tell = async {
+                loop {
+                    tokio::select! {
+                        turn = told.roster().next_turn() => told.take(turn).await,
+                        _ = ended.recv() => break,
+                    }
                 }
-            }
+                while let Some(turn) = told.roster().ready_turn() {
+                    told.take(turn).await;
+                }
+                told.last_seen.end.cancel();
+            };
+            tokio::join!(tell, told.keep_up());
         });
-        (Self { looks, active }, task)
-    }
-
-    /// Looks whether this account is online, which a connection of this dialect may have made it.
-    fn look_at(&self, principal: Principal, via: Option<Dialect>) {
-        if let (Some(user), Some(_)) = (principal.user(), via) {
-            // At once, so that who has just come and asks finds itself in the list.
-            self.active.lock().entry(user).or_insert_with(|| FileId::random().get());
-        }
-        // Without the task the server is on its way down, and nobody wants to know.
-        let _ = self.looks.send(Look::Changed(principal, via));
-    }
-
-    /// Tells those who have a dialog with this user that they are online.
-    pub(super) fn announce(&self, user: UserId) {
-        let _ = self.looks.send(Look::Announced(user));
-    }
-
-    /// The users who are online, as far as it was told, and their names for a while.
-    pub(super) fn active(&self) -> Vec<(UserId, Uuid)> {
-        self.active.lock().iter().map(|(user, name)| (*user, *name)).collect()
+        (Self { _alive: alive }, task)
     }
 }
 
+/// When accounts were last online, until it is written.
+#[derive(Debug, Default)]
+struct LastSeen {
+    unwritten: Mutex<BTreeMap<Principal, Timestamp>>,
+    noted: Notify,
+    end: CancellationToken,
+}
+
+/// What the task works with.
+struct Told {
+    store: Store,
+    last_seen: LastSeen,
+}
+
 impl Told {
-    /// Tells whether an account is online, if that is news.
-    async fn look(&mut self, principal: Principal, via: Option<Dialect>) -> Result<(), StoreError> {
-        let store = &self.store;
-        let online = {
-            // Looked at under the lock: whoever comes now is put in again afterwards.
-            let mut active = self.active.lock();
-            let online = store.hub().roster().is_online(principal);
-            if let Some(user) = principal.user().filter(|_| !online) {
-                active.remove(&user);
+    fn roster(&self) -> &Roster {
+        self.store.hub().roster()
+    }
+
+    async fn take(&self, turn: Turn) {
+        let principal = turn.principal;
+        self.tell(turn).await;
+        self.roster().told();
+        self.store.forget_contacts(principal);
+    }
+
+    async fn tell(&self, turn: Turn) {
+        let Turn { principal, online, changes, announced } = turn;
+        let now = self.store.clock().now();
+        let concerned = self.store.concerned_by(principal);
+        let own = principal.user().map(Topic::Presence);
+        let hub = self.store.hub();
+        if announced {
+            let dialogs = concerned.dialogs.into_iter().map(Principal::User);
+            let topics: Vec<_> = dialogs.map(Topic::Inbox).chain(own).collect();
+            let Some(who) = concerned.who else { return };
+            for changes in changes {
+                let event = Event::PresenceAnnounced { who: who.clone(), online, changes };
+                hub.publish(&topics, event).await;
             }
-            online
-        };
-        let news =
-            if online { self.online.insert(principal) } else { self.online.remove(&principal) };
-        if !news {
-            return Ok(());
+            return;
         }
-        let now = store.clock().now();
         if !online {
-            store.set_last_seen(principal, now).await?;
+            self.last_seen.unwritten.lock().insert(principal, now);
+            self.last_seen.noted.notify_one();
         }
-        let Some(who) = store.find_party(principal).await? else { return Ok(()) };
-        let concerned = store.list_concerned(principal).await?;
-        let mut topics: Vec<_> = concerned.into_iter().map(Topic::Inbox).collect();
-        topics.extend(principal.user().map(Topic::Presence));
+        let Some(who) = concerned.who else { return };
+        let sharing = concerned.sharing.into_iter().map(Topic::Inbox);
+        let topics: Vec<_> = sharing.chain(own).collect();
         let last_seen = (!online).then_some(now);
-        let via = via.filter(|_| online);
-        let event = Event::PresenceChanged { who: who.clone(), online, last_seen, via };
-        store.tell(News::none().personal(Notice::new(topics, event))).await;
-        let Principal::User(user) = principal else { return Ok(()) };
-        let event = Event::ActiveUsersChanged { asked_by: None };
-        let notice = Notice::new([Topic::ActiveUsers], event);
-        store.tell(News::none().personal(notice)).await;
-        // A page of private-chat says itself when it is there.
-        if via != Some(Dialect::PrivateChat) {
-            self.tell_dialogs(user, who, online).await?;
+        for changes in changes {
+            let who = who.clone();
+            let event = Event::PresenceChanged { who, online, last_seen, changes };
+            hub.publish(&topics, event).await;
         }
-        Ok(())
-    }
-
-    async fn announce(&self, user: UserId) -> Result<(), StoreError> {
-        let principal = Principal::User(user);
-        if !self.store.hub().roster().is_online(principal) {
-            return Ok(());
-        }
-        match self.store.find_party(principal).await? {
-            Some(who) => self.tell_dialogs(user, who, true).await,
-            None => Ok(()),
+        if principal.user().is_some() && hub.is_heard(Topic::ActiveUsers) {
+            hub.publish(&[Topic::ActiveUsers], Event::ActiveUsersChanged { asked_by: None }).await;
         }
     }
 
-    /// Tells everybody who has a dialog with a user, and those who wait for this one alone.
-    async fn tell_dialogs(&self, user: UserId, who: Party, online: bool) -> Result<(), StoreError> {
-        let partners = self.store.list_dialog_partners(user).await?;
-        let mut topics: Vec<_> =
-            partners.into_keys().map(|other| Topic::Inbox(Principal::User(other))).collect();
-        topics.push(Topic::Presence(user));
-        let event = Event::PresenceAnnounced { who, online };
-        self.store.tell(News::none().personal(Notice::new(topics, event))).await;
-        Ok(())
+    /// Writes when accounts were last online, and what else had no database to read or write.
+    async fn keep_up(&self) {
+        while !self.last_seen.end.is_cancelled() {
+            let noted = tokio::time::timeout(UPKEEP, self.last_seen.noted.notified());
+            tokio::select! {
+                _ = noted => {}
+                () = self.last_seen.end.cancelled() => {}
+            }
+            // Whoever goes in this time is written with them.
+            tokio::select! {
+                () = tokio::time::sleep(GATHERED) => {}
+                () = self.last_seen.end.cancelled() => {}
+            }
+            let mut done = self.write_last_seen().await;
+            if done.is_ok() {
+                done = self.store.renew_stale_contacts().await;
+            }
+            if let Err(error) = done {
+                warn(&error);
+                tokio::time::sleep(UPKEEP).await;
+            }
+        }
     }
+
+    async fn write_last_seen(&self) -> Result<(), StoreError> {
+        loop {
+            let seen: Vec<_> = {
+                let mut unwritten = self.last_seen.unwritten.lock();
+                std::iter::from_fn(|| unwritten.pop_first()).take(TOGETHER).collect()
+            };
+            if seen.is_empty() {
+                return Ok(());
+            }
+            if let Err(error) = self.store.set_last_seen(&seen).await {
+                let mut unwritten = self.last_seen.unwritten.lock();
+                for (principal, time) in seen {
+                    unwritten.entry(principal).or_insert(time);
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+fn warn(error: &StoreError) {
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(error, "when people were last online is not written now");
 }
 
 impl Services {
@@ -200,29 +216,26 @@ impl Services {
     /// Lets a connection speak for an account, in the place of whom it spoke for before.
     /// A refusal changes nothing.
     pub async fn bind(&self, binding: Binding) -> Result<Identified, Refusal> {
-        let Binding { connection, was, caller, dialect, hearing } = binding;
+        let Binding { connection, was, caller, hearing, .. } = binding;
         let hub = self.hub();
-        let same = was.is_some_and(|was| was.principal == caller.principal);
-        let first = !same && self.count_in(connection, caller.principal, dialect)?;
+        let own = hearing.topics(&caller);
         // Listens first and looks then: a login that ends in between is noticed by one of
         // the two.
-        let own = hearing.topics(&caller);
-        let fresh: Vec<_> =
-            own.iter().filter(|topic| hub.subscribe(connection, **topic)).copied().collect();
-        let who = match self.require_login(&caller).await {
-            Ok(who) => who,
+        let mut fresh = Vec::new();
+        let login = Topic::Login(caller.login);
+        fresh.extend(hub.subscribe(connection, login).then_some(login));
+        let admitted = self.admit(binding, &own, &mut fresh).await;
+        let (who, since) = match admitted {
+            Ok(admitted) => admitted,
             Err(refusal) => {
                 for topic in fresh {
                     hub.unsubscribe(connection, topic);
-                }
-                if !same {
-                    self.count_out(connection, caller.principal);
                 }
                 return Err(refusal);
             }
         };
         if let Some(was) = was {
-            if !same {
+            if since.is_some() {
                 hub.retain(connection, &own);
                 self.places().end(hub, connection);
                 self.typing().gone(connection);
@@ -233,7 +246,34 @@ impl Services {
             }
         }
         self.desk().bound(connection, caller.principal);
-        Ok(Identified { who, connection, first })
+        Ok(Identified { who, connection, since })
+    }
+
+    /// Counts a connection in, unless it spoke for the same account before.
+    async fn admit(
+        &self,
+        binding: Binding,
+        own: &[Topic],
+        fresh: &mut Vec<Topic>,
+    ) -> Result<(Party, Option<PresenceMark>), Refusal> {
+        let Binding { connection, was, caller, dialect, .. } = binding;
+        let same = was.is_some_and(|was| was.principal == caller.principal);
+        let who = self.require_login(&caller).await?;
+        if !same {
+            self.store().hold_contacts(caller.principal).await?;
+        }
+        // Nothing is waited for between listening and counting: what is told in between
+        // happened before.
+        let listens = |topic: &&Topic| self.hub().subscribe(connection, **topic);
+        fresh.extend(own.iter().filter(listens).copied());
+        if same {
+            return Ok((who, None));
+        }
+        let counted = self.count_in(connection, caller.principal, dialect);
+        if counted.is_err() {
+            self.store().let_go_contacts(caller.principal);
+        }
+        Ok((who, Some(counted?)))
     }
 
     /// A connection is about to be unbound because it is lost, and not because of what
@@ -279,44 +319,35 @@ impl Services {
         self.store().find_party(caller.principal).await?.ok_or_else(refused)
     }
 
-    /// Counts a connection in, and says whether it is the account's first.
     fn count_in(
         &self,
         connection: ConnectionId,
         principal: Principal,
         dialect: Dialect,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<PresenceMark, Refusal> {
         let limit = self.limits().sockets_per_user.get();
-        match self.hub().roster().arrive(principal, connection, limit) {
-            Ok(Arrival::First) => {
-                self.presence().look_at(principal, Some(dialect));
-                Ok(true)
-            }
-            Ok(Arrival::Further) => Ok(false),
-            Err(full) => Err(Refusal::new(RefusalKind::TooManyConnections, full.to_string())),
-        }
+        let settle = (dialect == Dialect::PrivateChat).then_some(SETTLE);
+        let arrived = self.hub().roster().arrive(principal, connection, limit, settle);
+        arrived.map_err(|full| Refusal::new(RefusalKind::TooManyConnections, full.to_string()))
     }
 
     fn count_out(&self, connection: ConnectionId, principal: Principal) {
-        match self.hub().roster().depart(principal, connection) {
-            Departure::Last => self.presence().look_at(principal, None),
-            Departure::Further | Departure::Unknown => {}
+        if self.hub().roster().depart(principal, connection) {
+            self.store().let_go_contacts(principal);
         }
     }
 
     /// A connection that stays open makes its account online no more.
     pub(super) fn rest(&self, caller: &Caller) {
-        let Some(connection) = caller.connection else { return };
-        if self.hub().roster().rest(caller.principal, connection) == Departure::Last {
-            self.presence().look_at(caller.principal, None);
+        if let Some(connection) = caller.connection {
+            self.hub().roster().rest(caller.principal, connection);
         }
     }
 
-    /// A connection that rested counts again.
-    pub(super) fn rise(&self, caller: &Caller, dialect: Dialect) {
-        let Some(connection) = caller.connection else { return };
-        if self.hub().roster().rise(caller.principal, connection) == Arrival::First {
-            self.presence().look_at(caller.principal, Some(dialect));
+    /// A connection says that its user is online; one that rested counts again.
+    pub(super) fn announce_presence(&self, caller: &Caller) {
+        if let Some(connection) = caller.connection {
+            self.hub().roster().announce(caller.principal, connection);
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::held::Held;
 use super::{Output, Request, Session, Step};
 use crate::domain::Event;
-use crate::domain::{ConversationId, Place};
+use crate::domain::{ConversationId, Place, PresenceMark};
 use crate::hub::{ConnectionId, Delivery, Listener};
 use crate::service::{Caller, Services};
 use crate::telemetry::{self, LiveConnection};
@@ -34,6 +34,8 @@ pub(super) struct Connection<S: Session, K: Sink<S::Outgoing>> {
 struct State<S: Session> {
     session: S,
     caller: Option<Caller>,
+    /// As of when it was shown everybody's presence, or was bound: the past is not told.
+    seen: PresenceMark,
     /// What came for this connection while a command of it runs: the reply goes first.
     held: Option<Held>,
     /// The newest message shown in each conversation since the last heartbeat.
@@ -64,6 +66,7 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         let state = Mutex::new(State {
             session,
             caller: None,
+            seen: PresenceMark::default(),
             held: None,
             shown: Shown::new(),
             shown_before: Shown::new(),
@@ -97,9 +100,12 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         self.state.lock().caller
     }
 
-    /// Lets it speak for an account; the services have agreed.
-    pub(super) fn bind(&self, caller: Caller) {
-        self.state.lock().caller = Some(caller);
+    /// Lets it speak for an account; the services have agreed. It is told of presence as it
+    /// changes `since` then, if it did not speak for the same account before.
+    pub(super) fn bind(&self, caller: Caller, since: Option<PresenceMark>) {
+        let mut state = self.state.lock();
+        state.caller = Some(caller);
+        state.seen = since.unwrap_or(state.seen);
     }
 
     /// Lets it speak for nobody.
@@ -206,6 +212,7 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         for (conversation, place) in step.shown {
             self.note_shown(state, conversation, place);
         }
+        state.seen = step.seen.unwrap_or(state.seen);
         if let Some(within) = step.doubt {
             self.sink.doubt(within);
         }
@@ -316,6 +323,9 @@ impl<S: Session, K: Sink<S::Outgoing>> Connection<S, K> {
         if let Event::LoginEnded { login, .. } = delivery.event()
             && state.caller.is_none_or(|caller| caller.login != *login)
         {
+            return;
+        }
+        if !delivery.event().is_news_after(state.seen) {
             return;
         }
         let step = state.session.on_event(delivery);

@@ -332,7 +332,7 @@ where
             hearing: S::HEARING,
         };
         let identified = self.gate.services.bind(binding).await?;
-        self.connection.bind(caller);
+        self.connection.bind(caller, identified.since);
         self.transport.trust();
         Ok(identified)
     }

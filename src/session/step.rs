@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Session;
-use crate::domain::{Command, ConversationId, Credentials, Place};
+use crate::domain::{Command, ConversationId, Credentials, Place, PresenceMark};
 use crate::transport::Close;
 
 /// What is to be carried out, before it is known what becomes of it.
@@ -54,6 +54,7 @@ pub struct Step<S: Session> {
     pub(super) outputs: Vec<Output<S::Outgoing>>,
     pub(super) requests: Vec<Request<S::Tag>>,
     pub(super) shown: Vec<(ConversationId, Place)>,
+    pub(super) seen: Option<PresenceMark>,
     pub(super) unbind: bool,
     pub(super) wake: Option<Duration>,
     pub(super) doubt: Option<Duration>,
@@ -67,6 +68,7 @@ impl<S: Session> Step<S> {
             outputs: Vec::new(),
             requests: Vec::new(),
             shown: Vec::new(),
+            seen: None,
             unbind: false,
             wake: None,
             doubt: None,
@@ -142,6 +144,7 @@ impl<S: Session> Step<S> {
         self.outputs.extend(other.outputs);
         self.requests.extend(other.requests);
         self.shown.extend(other.shown);
+        self.seen = other.seen.or(self.seen);
         self.unbind |= other.unbind;
         self.wake = other.wake.or(self.wake);
         self.doubt = other.doubt.or(self.doubt);
@@ -189,6 +192,14 @@ impl<S: Session> Step<S> {
     #[must_use]
     pub fn and_shows(mut self, conversation: ConversationId, place: Place) -> Self {
         self.shown.push((conversation, place));
+        self
+    }
+
+    /// And these outputs show everybody's presence as of a mark: what happened before it is
+    /// told no more.
+    #[must_use]
+    pub const fn and_seen(mut self, seen: PresenceMark) -> Self {
+        self.seen = Some(seen);
         self
     }
 

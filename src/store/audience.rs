@@ -41,6 +41,10 @@ impl Store {
     /// Addresses what there is to tell to everybody whom it reaches; all of it or, if the members cannot be read,
     /// nothing.
     pub(super) async fn address(&self, news: &mut News) -> Result<(), StoreError> {
+        for event in news.events() {
+            self.contacts().observe(event);
+        }
+        self.contacts().touch(news.brought().iter().copied());
         if !self.hub().hears_mail() {
             return Ok(());
         }

@@ -46,6 +46,7 @@ impl Store {
         let ending = tokio::spawn(self.clone().finish(turn, tx, commit, news, deadline));
         let published = ending.await.map_err(|_| StoreError::OutcomeUnknown(None))??;
         published.wait().await;
+        self.renew_contacts().await;
         Ok(value)
     }
 

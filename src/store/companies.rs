@@ -31,7 +31,7 @@ impl Store {
     /// Makes a circle with its first member.
     pub async fn start_circle(&self, user: UserId, name: &str) -> Result<Circle, StoreError> {
         let now = self.clock().now().micros();
-        self.write(async |tx| {
+        self.change(async |tx| {
             let row = circles::ActiveModel {
                 name: Set(name.to_owned()),
                 created_at: Set(now),
@@ -41,7 +41,8 @@ impl Store {
             let row = row.insert(tx).await?;
             let made = CircleId::new(row.id);
             self.insert_link(tx, made, user, Privilege::Regular).await?;
-            Ok(circle(row, None))
+            let news = News::none().bringing([Principal::User(user)]);
+            Ok(Changed { value: circle(row, None), news })
         })
         .await
     }

@@ -104,6 +104,8 @@ impl Store {
     async fn user_changed(&self, id: UserId) -> Result<(), StoreError> {
         self.forget_standings();
         let principal = Principal::User(id);
+        self.contacts().touch([principal]);
+        self.renew_contacts().await;
         if !self.hub().roster().is_online(principal) {
             return Ok(());
         }
@@ -228,7 +230,7 @@ mod tests {
             let ann = here.start_user(new).await.unwrap();
             let ear = Arc::new(Ear::default());
             let connection = here.hub().attach(Arc::clone(&ear) as Arc<dyn Listener>);
-            here.hub().roster().arrive(Principal::User(ann.id), connection, 9).unwrap();
+            here.hub().roster().arrive(Principal::User(ann.id), connection, 9, None).unwrap();
             for topic in topics {
                 here.hub().subscribe(connection, *topic);
             }

@@ -239,7 +239,7 @@ impl Store {
                     };
                     group_refs::Entity::insert(row).exec_without_returning(tx).await?;
                 }
-                let mut news = crate::hub::News::none();
+                let mut news = crate::hub::News::none().bringing([creator]);
                 for other in permit.others() {
                     let other = Principal::User(*other);
                     news.append(changed_for(other, id, ConversationChange::Invited(other)));

@@ -11,6 +11,7 @@ mod changes;
 mod circles;
 mod companies;
 mod connect;
+mod contacts;
 mod conversations;
 pub(crate) mod counters;
 mod delivered;
@@ -59,6 +60,7 @@ pub use accounts::NewUser;
 pub use attachments::{Arrived, Description};
 pub use change::Changed;
 pub use connect::{Durability, Options};
+pub use contacts::Concerned;
 pub use delivered::Reception;
 pub use devices::{DeviceKeys, NewDevice};
 pub use error::StoreError;
@@ -80,6 +82,7 @@ use crate::domain::{LoginId, Principal};
 use crate::hub::{Hub, Publishers};
 use audience::Audiences;
 use connect::Connector;
+use contacts::Contacts;
 use delivered::DeliveredMarks;
 use doubts::{Doubts, keep_settled};
 use standings::Standings;
@@ -102,6 +105,7 @@ struct Shared {
     publishers: Publishers,
     standings: Standings,
     audiences: Audiences,
+    contacts: Contacts,
     delivered: DeliveredMarks,
     doubts: Doubts,
     clock: Clock,
@@ -134,6 +138,7 @@ impl Store {
             publishers,
             standings,
             audiences: Audiences::default(),
+            contacts: Contacts::default(),
             delivered: DeliveredMarks::default(),
             doubts: Doubts::default(),
             clock,
@@ -213,6 +218,11 @@ impl Store {
     /// Who belongs to conversations, as far as it was asked lately.
     fn audiences(&self) -> &Audiences {
         &self.shared.audiences
+    }
+
+    /// Whom the presence of those who are connected concerns.
+    fn contacts(&self) -> &Contacts {
+        &self.shared.contacts
     }
 
     /// How far messages have been delivered lately.

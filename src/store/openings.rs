@@ -125,7 +125,8 @@ impl Store {
             let message = std::sync::Arc::new(message);
             let event = Event::MessagePosted { message, sender, aside: None };
             let told = Notice::new([Topic::Conversation(id)], event);
-            Ok(Changed { value: (id, posted), news: news.conversation(id, told) })
+            let news = news.conversation(id, told).bringing([beginning.starter]);
+            Ok(Changed { value: (id, posted), news })
         })
         .await
     }
@@ -142,12 +143,16 @@ impl Store {
                 .exec(tx)
                 .await?;
             self.forget_standings_of(id);
+            let brought = [Some(by), other].into_iter().flatten().map(Principal::User);
             let told = other.filter(|_| appeared.rows_affected > 0).map(Principal::User);
-            let Some(other) = told else { return Ok(Changed::quietly(())) };
+            let Some(other) = told else {
+                return Ok(Changed { value: (), news: News::none().bringing(brought) });
+            };
             let by = self.face(tx, Principal::User(by)).await?;
             let begun = Event::DialogBegun { conversation: id, by };
             let news = changed_for(other, id, ConversationChange::Invited(other))
-                .conversation(id, Notice::new([Topic::Inbox(other)], begun));
+                .conversation(id, Notice::new([Topic::Inbox(other)], begun))
+                .bringing(brought);
             Ok(Changed { value: (), news })
         })
         .await?;

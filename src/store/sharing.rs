@@ -7,7 +7,7 @@ use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QuerySelect};
 
 use super::{Store, StoreError};
-use crate::domain::{CircleId, DeviceId, Principal, Timestamp, UserId};
+use crate::domain::{CircleId, Principal, Timestamp, UserId};
 
 /// `conversations.kind` of a room; rooms bring nobody together.
 const ROOM: i16 = 2;
@@ -76,68 +76,25 @@ impl Store {
         Ok(known)
     }
 
-    /// Everybody whom an account's presence concerns: who shares a circle, a group or a
-    /// direct conversation with it; itself left out.
-    pub async fn list_concerned(
-        &self,
-        principal: Principal,
-    ) -> Result<BTreeSet<Principal>, StoreError> {
-        let circles: Vec<_> =
-            self.circle_ids(principal).await?.into_iter().map(CircleId::get).collect();
-        let mut concerned = BTreeSet::new();
-        let people: Vec<i64> = circle_members::Entity::find()
-            .select_only()
-            .column(circle_members::Column::UserId)
-            .filter(circle_members::Column::CircleId.is_in(circles.clone()))
-            .into_tuple()
-            .all(self.reads())
-            .await?;
-        concerned.extend(people.into_iter().map(|id| Principal::User(UserId::new(id))));
-        let machines: Vec<i64> = devices::Entity::find()
-            .select_only()
-            .column(devices::Column::Id)
-            .filter(devices::Column::CircleId.is_in(circles))
-            .filter(devices::Column::Live.is_not_null())
-            .into_tuple()
-            .all(self.reads())
-            .await?;
-        concerned.extend(machines.into_iter().map(|id| Principal::Device(DeviceId::new(id))));
-        if let Principal::User(user) = principal {
-            let partners: Vec<i64> = members::Entity::find()
-                .select_only()
-                .column(members::Column::UserId)
-                .filter(members::Column::ConversationId.in_subquery(conversations_of(user)))
-                .filter(members::Column::Live.is_not_null())
-                .into_tuple()
-                .all(self.reads())
-                .await?;
-            concerned.extend(partners.into_iter().map(|id| Principal::User(UserId::new(id))));
-        }
-        concerned.remove(&principal);
-        Ok(concerned)
-    }
-
-    /// Notes when an account's last connection ended.
-    pub async fn set_last_seen(
-        &self,
-        principal: Principal,
-        time: Timestamp,
-    ) -> Result<(), StoreError> {
+    /// Notes when the last connections of these accounts ended.
+    pub async fn set_last_seen(&self, seen: &[(Principal, Timestamp)]) -> Result<(), StoreError> {
         self.write(async |tx| {
-            match principal {
-                Principal::User(id) => {
-                    users::Entity::update_many()
-                        .col_expr(users::Column::LastSeen, Expr::value(time.micros()))
-                        .filter(users::Column::Id.eq(id.get()))
-                        .exec(tx)
-                        .await?;
-                }
-                Principal::Device(id) => {
-                    devices::Entity::update_many()
-                        .col_expr(devices::Column::LastSeen, Expr::value(time.micros()))
-                        .filter(devices::Column::Id.eq(id.get()))
-                        .exec(tx)
-                        .await?;
+            for (principal, time) in seen {
+                match principal {
+                    Principal::User(id) => {
+                        users::Entity::update_many()
+                            .col_expr(users::Column::LastSeen, Expr::value(time.micros()))
+                            .filter(users::Column::Id.eq(id.get()))
+                            .exec(tx)
+                            .await?;
+                    }
+                    Principal::Device(id) => {
+                        devices::Entity::update_many()
+                            .col_expr(devices::Column::LastSeen, Expr::value(time.micros()))
+                            .filter(devices::Column::Id.eq(id.get()))
+                            .exec(tx)
+                            .await?;
+                    }
                 }
             }
             Ok(())

@@ -2,8 +2,8 @@
 
 #![recursion_limit = "256"]
 
-mod bounds;
 mod account_bounds;
+mod bounds;
 mod checklist;
 mod cli;
 mod courier;
@@ -22,6 +22,7 @@ mod openapi;
 mod operators;
 mod outages;
 mod output;
+mod presence;
 mod private_chat;
 mod proxies;
 mod relay;

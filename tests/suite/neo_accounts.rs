@@ -473,7 +473,7 @@ async fn who_leaves_a_circle_leaves_its_conversations() {
     let ear = house.ear(&[circle(id), Topic::Conversation(conversation)]);
     let connection = ear.connection.lock().expect("attached");
     let roster = house.store.hub().roster();
-    roster.arrive(Principal::User(UserId::new(2)), connection, 9).expect("room for one");
+    roster.arrive(Principal::User(UserId::new(2)), connection, 9, None).expect("room for one");
 
     let kick = json!({"token": ann, "circle_id": id, "email": "bob@example.org"});
     assert_eq!(house.post("/circle/kick", kick).await.status, 200);

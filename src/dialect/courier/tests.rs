@@ -58,7 +58,7 @@ fn collect(after: i64) -> Intent {
 
 fn as_ann() -> Reply {
     let connection = ConnectionId::new(1);
-    Reply::Identified(Identified { who: person(1, "Ann"), connection, first: true })
+    Reply::Identified(Identified { who: person(1, "Ann"), connection, since: None })
 }
 
 fn waiting(messages: Vec<Message>) -> Reply {

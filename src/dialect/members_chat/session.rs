@@ -85,7 +85,7 @@ impl ChatSession {
     }
 
     fn opened(&mut self, opened: Opened) -> Step<Self> {
-        let Opened { conversation, history, whole, online, turn } = opened;
+        let Opened { conversation, history, whole, online, seen, turn } = opened;
         let extras = self.address.extras;
         let (frame, all) = encode::history(&history, extras, &self.manners);
         let (read_to, confirms) = (last_place(&history), whole && all);
@@ -97,7 +97,7 @@ impl ChatSession {
             step = step.and_shows(conversation, read_to);
         }
         if extras {
-            step = step.and_send(encode::presence(self.address.other, online));
+            step = step.and_send(encode::presence(self.address.other, online)).and_seen(seen);
         }
         step
     }

@@ -12,8 +12,8 @@ use super::{Address, ChatManners, encode, read_address};
 use crate::domain::{
     Charge, ChatCommand, ChatReply, ClientRef, Command, ConnectionId, ConversationId, Credentials,
     Event, FileId, Identified, LoginId, Marked, Media, MediaId, MediaOwner, Message, MessageId,
-    MessageKind, Opened, Party, Place, Principal, ReadingTurn, Receipt, Refusal, RefusalKind,
-    Reply, Revision, Sent, Seq, Smile, SmileId, Timestamp, UserId,
+    MessageKind, Opened, Party, Place, PresenceMark, Principal, ReadingTurn, Receipt, Refusal,
+    RefusalKind, Reply, Revision, Sent, Seq, Smile, SmileId, Timestamp, UserId,
 };
 use crate::session::Intent;
 use crate::session::script::Script;
@@ -183,13 +183,14 @@ fn tokens_are_found_in_first_frames() {
 fn opened(extras: bool, history: Vec<Arc<Message>>) -> Script<ChatSession> {
     let address = Address { other: bob(), limit: None, before: None, extras };
     let session = ChatSession::new(Arc::new(manners()), address);
-    let who = Identified { who: ann(), connection: ConnectionId::new(1), first: true };
+    let who = Identified { who: ann(), connection: ConnectionId::new(1), since: None };
     let open = ChatCommand::Open { other: bob(), limit: None, before: None, presence: extras };
     let opened = Opened {
         conversation: CHAT,
         history,
         whole: true,
         online: false,
+        seen: PresenceMark::default(),
         turn: ReadingTurn::new(()),
     };
     Script::open(session)

@@ -124,7 +124,7 @@ fn joined(messages: Vec<Shown>) -> RoomReply {
 
 fn admitted(manners: Arc<Manners>, style: Style, keep: Option<Duration>) -> MultichatSession {
     let mut session = MultichatSession::new(manners, style, keep);
-    let identified = Identified { who: ann(), connection: HERE, first: true };
+    let identified = Identified { who: ann(), connection: HERE, since: None };
     drop(session.on_admitted(Ok(identified)));
     session
 }
@@ -367,7 +367,7 @@ fn news_of_rooms_are_told_to_everybody_and_of_groups_if_they_count() {
 #[test]
 fn what_is_asked_of_a_room_waits_until_it_is_settled_who_was_lost() {
     let mut session = MultichatSession::new(manners(|_| {}), Style::default(), Some(KEEP));
-    let identified = Identified { who: ann(), connection: HERE, first: false };
+    let identified = Identified { who: ann(), connection: HERE, since: None };
     let step = session.on_admitted(Ok(identified));
     let resume = |doubt| rooms(RoomCommand::Resume { doubt, keep: KEEP });
     let resumed = |rooms| Ok(Reply::Rooms(RoomReply::Resumed { rooms, doubted: true }));

@@ -10,7 +10,8 @@ use super::{NeoManners, NeoSession};
 use crate::domain::{
     CircleChange, CircleId, Command, ConnectionId, ConversationChange, ConversationId, Credentials,
     Dialect, Draft, Event, Identified, InviteId, LoginId, Marked, MessageId, Party, Posted,
-    Principal, Receipt, Refusal, Reply, Revision, Seq, Signal, Target, Text, Timestamp, UserId,
+    PresenceChanges, Principal, Receipt, Refusal, Reply, Revision, Seq, Signal, Target, Text,
+    Timestamp, UserId,
 };
 use crate::session::script::Script;
 use crate::session::{Intent, Request};
@@ -183,7 +184,7 @@ fn a_visit_to_a_conversation() {
             Ok(Reply::Identified(Identified {
                 who: ann(),
                 connection: ConnectionId::new(1),
-                first: true,
+                since: None,
             })),
         )
         .client_reads([emit("success", &json!("User authenticated"))])
@@ -260,7 +261,7 @@ fn who_asks_for_more_than_there_is_to_read_is_not_told_of_its_own_mark() {
         at: Timestamp::default(),
     };
     let mark = json!({"conversation_id": 3, "user_id": samples::ann().id, "seq": 8});
-    let known = Identified { who: ann(), connection: ConnectionId::new(1), first: true };
+    let known = Identified { who: ann(), connection: ConnectionId::new(1), since: None };
     Script::open(session())
         .client(packet("authenticate", json!({"token": "T"})))
         .asks(&Intent::Identify(Credentials::Token("T".to_owned())), Ok(Reply::Identified(known)))
@@ -294,8 +295,12 @@ fn only_who_used_an_additive_event_is_told_of_additive_ones() {
         direct: true,
         at: Timestamp::default(),
     };
-    let presence =
-        || Event::PresenceChanged { who: ann(), online: true, last_seen: None, via: None };
+    let presence = || Event::PresenceChanged {
+        who: ann(),
+        online: true,
+        last_seen: None,
+        changes: PresenceChanges::default(),
+    };
     let update = json!({"conversation_id": 3, "message_id": 6, "event": "update"});
     let mark = json!({"conversation_id": 3, "user_id": samples::ann().id, "seq": 2});
     let online = json!({"user_id": samples::ann().id, "online": true});

@@ -1,10 +1,8 @@
 //! What becomes of what a client asked, as its socket answers it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::Instant;
 
 use super::codec::{Packet, Post};
 use super::encode::{self, Copy, Mistake};
@@ -13,8 +11,6 @@ use crate::domain::{DialogCommand, DialogReply, Outcome, Refusal, RefusalKind, R
 use crate::session::Step;
 use crate::transport::Close;
 
-/// How long a socket may take to say that it is online before that is said for it.
-const SETTLE: Duration = Duration::from_secs(2);
 /// Own messages whose copies are still to come, at most.
 const COPIES: usize = 64;
 
@@ -27,11 +23,7 @@ impl PrivateChatSession {
                 };
                 self.owner = Some(Arc::clone(owner));
                 self.connection = Some(identified.connection);
-                if identified.first {
-                    self.due.announcement = Some(Instant::now() + SETTLE);
-                }
-                let meet = dialogs(DialogCommand::Meet(self.named.clone()), Tag::Meet);
-                self.waking(Step::ask(meet))
+                Step::ask(dialogs(DialogCommand::Meet(self.named.clone()), Tag::Meet))
             }
             Ok(_) => Step::idle(),
             Err(refusal) if refusal.kind() == RefusalKind::TooManyConnections => {
@@ -130,8 +122,11 @@ impl PrivateChatSession {
         };
         let reference = packet.reference.as_ref().filter(|_| self.has_extras());
         match reply {
-            DialogReply::Online(names) => {
-                Step::send(encode::gone_online(names, self.opponent_name()))
+            DialogReply::Online { names, seen } => {
+                if let Some(opponent) = &mut self.opponent {
+                    opponent.online = names.contains(&opponent.user.username);
+                }
+                Step::send(encode::gone_online(names, self.opponent_name())).and_seen(seen)
             }
             DialogReply::Page { page, with, seen } => {
                 let Some(owner) = &self.owner else { return Step::idle() };

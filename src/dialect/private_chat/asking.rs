@@ -36,14 +36,8 @@ impl PrivateChatSession {
                 let next = self.post(packet, post);
                 step.and_then(next)
             }
-            Meaning::Announce => {
-                self.due.announcement = None;
-                step.and_ask(ask(DialogCommand::Announce))
-            }
-            Meaning::Rest => {
-                self.due.announcement = None;
-                step.and_ask(ask(DialogCommand::Rest))
-            }
+            Meaning::Announce => step.and_ask(ask(DialogCommand::Announce)),
+            Meaning::Rest => step.and_ask(ask(DialogCommand::Rest)),
             Meaning::ListOnline => step.and_ask(dialogs(
                 DialogCommand::ListOnline(self.opponent_id()),
                 Tag::Ask(Box::new(packet)),

@@ -50,6 +50,7 @@ pub(super) struct PrivateChatSession {
 #[derive(Debug)]
 pub(super) struct Opponent {
     pub(super) user: Arc<User>,
+    /// Whether they are online as far as this socket knows: it may be too early to tell it more.
     pub(super) online: bool,
     pub(super) conversation: Option<ConversationId>,
     pub(super) _seat: Seat,
@@ -57,7 +58,6 @@ pub(super) struct Opponent {
 
 #[derive(Debug, Default)]
 pub(super) struct Due {
-    pub(super) announcement: Option<Instant>,
     pub(super) list: Option<Instant>,
     pub(super) marks: Option<Instant>,
     /// Whether the client itself has asked for the list.
@@ -124,8 +124,8 @@ impl PrivateChatSession {
 
     /// Calls itself when the first of what is due is due.
     pub(super) fn waking(&self, step: Step<Self>) -> Step<Self> {
-        let Due { announcement, list, marks, .. } = self.due;
-        match [announcement, list, marks].into_iter().flatten().min() {
+        let Due { list, marks, .. } = self.due;
+        match [list, marks].into_iter().flatten().min() {
             Some(at) => step.and_wake(at.saturating_duration_since(Instant::now())),
             None => step,
         }
@@ -212,10 +212,6 @@ impl Session for PrivateChatSession {
         if is_due(self.due.marks) {
             step = self.flush_marks(step);
         }
-        if is_due(self.due.announcement) {
-            self.due.announcement = None;
-            step = step.and_ask(dialogs(DialogCommand::Announce, Tag::Quiet));
-        }
         if is_due(self.due.list) {
             let next = self.list_active(false);
             step = step.and_then(next);
@@ -255,11 +251,7 @@ impl Session for PrivateChatSession {
             Event::TypingChanged { who, typing, changed, dialect, .. } => {
                 self.show_typing(delivery, who, (*typing, *changed, *dialect))
             }
-            Event::PresenceChanged { who, online, .. } => {
-                self.note_presence(who, *online);
-                Step::idle()
-            }
-            Event::PresenceAnnounced { who, online } => self.show_presence(who, *online),
+            Event::PresenceAnnounced { who, online, .. } => self.show_presence(who, *online),
             Event::ActiveUsersChanged { asked_by } if *asked_by == self.connection => Step::idle(),
             Event::ActiveUsersChanged { .. } => self.list_active(false),
             Event::DialogBegun { by, .. } => match by.user() {
@@ -272,6 +264,7 @@ impl Session for PrivateChatSession {
             }
             // Groups, circles and calls are not of this dialect; `MessageCompleted` tells of files.
             Event::FileArrived { .. }
+            | Event::PresenceChanged { .. }
             | Event::ReceiptAdvanced { .. }
             | Event::AttendanceChanged { .. }
             | Event::ConversationChanged { .. }

@@ -158,13 +158,4 @@ impl PrivateChatSession {
         let beside = beside.map(|opponent| opponent.user.username.as_str());
         Step::send(encode::came_online(&who.username, beside))
     }
-
-    /// The opponent's state, before it is told.
-    pub(super) fn note_presence(&mut self, who: &Party, online: bool) {
-        if let (Some(opponent), Some(who)) = (&mut self.opponent, who.user())
-            && opponent.user.id == who.id
-        {
-            opponent.online = online;
-        }
-    }
 }

@@ -11,7 +11,8 @@ use super::{Manners, PrivateChatSession, Visit, address, style};
 use crate::domain::{
     Aside, Command, ConnectionId, ConversationId, Credentials, Dialect, DialogCommand, DialogReply,
     Draft, Event, Identified, Listed, LoginId, Marked, Message, MessageId, Party, Posted,
-    Principal, Receipt, Refusal, RefusalKind, Reply, Revision, Seq, Text, Timestamp, User, UserId,
+    PresenceChanges, Principal, Receipt, Refusal, RefusalKind, Reply, Revision, Seq, Text,
+    Timestamp, User, UserId,
 };
 use crate::session::Intent;
 use crate::session::script::Script;
@@ -67,7 +68,7 @@ fn open(style: Style) -> Script<PrivateChatSession> {
     bob.online = true;
     let met = DialogReply::Met { user: Arc::new(bob), conversation: Some(TALK) };
     let identified =
-        Identified { who: face(1, "ann"), connection: ConnectionId::new(1), first: false };
+        Identified { who: face(1, "ann"), connection: ConnectionId::new(1), since: None };
     Script::open(session)
         .asks(
             &Intent::Identify(Credentials::SessionKey("k".to_owned())),
@@ -193,7 +194,7 @@ fn refused_keys_close_without_a_packet() {
     let device = Reply::Identified(Identified {
         who: Party::Device(Arc::new(samples::device())),
         connection: ConnectionId::new(1),
-        first: true,
+        since: None,
     });
     Script::open(PrivateChatSession::new(Arc::new(manners()), visit()))
         .asks(&identify, Ok(device))
@@ -293,8 +294,11 @@ fn events_are_shown_where_the_page_can_tell_them_apart() {
     let read =
         |id: i64| json!({"type": "opponent-read-message", "username": "bob", "message_id": id});
     let is_typing = vec![json!({"type": "opponent-typing", "username": "bob"})];
-    let announced =
-        |id: i64, name: &str, online| Event::PresenceAnnounced { who: face(id, name), online };
+    let announced = |id: i64, name: &str, online| Event::PresenceAnnounced {
+        who: face(id, name),
+        online,
+        changes: PresenceChanges::default(),
+    };
     let table = [
         (Some((1, 2)), posted(2, "bob"), packet("bob", "ann")),
         (Some((1, 2)), posted(1, "ann"), packet("ann", "bob")),

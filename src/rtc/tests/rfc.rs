@@ -163,7 +163,8 @@ async fn an_unspecified_address_serves_both_families_as_they_are() {
         // A port that is free for one need not be free for the others.
         while bound.is_none() {
             let Ok(local) = server.listen_udp(everywhere.parse().unwrap(), &stop) else { continue };
-            bound = server.listen_tcp(local, &stop).ok();
+            let admit: StreamAdmission = Arc::new(|_| Some(Box::new(())));
+            bound = server.listen_tcp(local, admit, &stop).ok();
         }
         let port = bound.unwrap().port();
         for host in ["127.0.0.1", "::1"] {

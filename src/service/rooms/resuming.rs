@@ -15,7 +15,9 @@ const PAGE: u32 = 500;
 
 impl Services {
     /// Takes over what the login's lost connections have left, and has the others prove that
-    /// they are there.
+    /// they are there. Only those that were opened before this one leave it anything: either
+    /// they were lost before that, or it has doubted them. A room in which it is already is
+    /// left to another page.
     pub(super) async fn resume(
         &self,
         caller: &Caller,
@@ -30,8 +32,7 @@ impl Services {
         let doubted = doubt && self.hub().count(mine) > 1;
         let mut rooms: Vec<Missed> = Vec::new();
         for (room, lost) in self.hub().attendance().parked(caller.login) {
-            if rooms.last().is_some_and(|taken| taken.room == room) {
-                // Another page of the same login may come back for it.
+            if lost > connection || self.hub().attendance().is_in(room, connection) {
                 continue;
             }
             rooms.extend(self.take_over(caller, connection, room, lost).await?);
@@ -60,8 +61,12 @@ impl Services {
             self.hub().subscribe(connection, topic);
         }
         let Some(kept) = self.hub().attendance().take_over(room, lost, connection) else {
-            // It has joined by itself meanwhile.
-            self.give_up(room, lost);
+            // Another page was faster, or it has joined by itself meanwhile.
+            if !self.hub().attendance().is_in(room, connection) {
+                for topic in topics {
+                    self.hub().unsubscribe(connection, topic);
+                }
+            }
             return Ok(None);
         };
         if self.may_still_read(caller, room).await?.is_none() {

@@ -80,8 +80,6 @@ enum Phase {
         until: Instant,
         left: usize,
     },
-    /// Everything was read; one confirmation is still to be told.
-    Confirming,
     Over,
 }
 
@@ -128,11 +126,6 @@ impl RawSocket {
         loop {
             match self.phase {
                 Phase::Over => return Poll::Ready(None),
-                Phase::Confirming => {
-                    self.phase = Phase::Over;
-                    self.arrived = self.written;
-                    return Poll::Ready(Some(Received::Arrived(self.written)));
-                }
                 Phase::Discarding { .. } => {
                     self.push(context);
                     self.discard(context);
@@ -148,9 +141,7 @@ impl RawSocket {
                     }
                 }
             }
-            if !matches!(self.phase, Phase::Over | Phase::Confirming)
-                && self.watch(context).is_pending()
-            {
+            if self.phase != Phase::Over && self.watch(context).is_pending() {
                 return Poll::Pending;
             }
         }
@@ -233,8 +224,6 @@ impl RawSocket {
                     self.push(context);
                 }
                 Some(Err(error)) => self.fail(&error),
-                // The farewells are exchanged.
-                None if self.phase == Phase::Answering => self.phase = Phase::Confirming,
                 None => self.phase = Phase::Over,
             }
             if !matches!(self.phase, Phase::Open | Phase::Answering | Phase::Closing { .. }) {
@@ -249,8 +238,9 @@ impl RawSocket {
             Message::Binary(bytes) => Frame::Binary(bytes),
             Message::Pong(payload) => return self.take_pong(&payload),
             Message::Close(frame) => {
+                // It proves no arrival: whatever stands in between says it in its client's name.
                 if matches!(self.phase, Phase::Closing { .. }) {
-                    self.phase = Phase::Confirming;
+                    self.phase = Phase::Over;
                 } else {
                     self.phase = Phase::Answering;
                     self.farewell = Farewell::Theirs(frame.map_or(1005, |frame| frame.code.into()));

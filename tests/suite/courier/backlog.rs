@@ -55,14 +55,15 @@ async fn what_waits_comes_in_order_over_all_conversations() {
     // Live frames never have the aliases.
     say(&mut a, "personal", personal, "live").await;
     assert_eq!(keys(&hears(&mut b, "live").await), DOCUMENTED);
-    // After a proper close nothing comes again.
+    // Reading on has confirmed it, so nothing comes again.
+    b.reads_nothing().await;
     assert!(b.close().await.is_empty());
     let mut b = world.client_of(&bob).await;
     b.reads_nothing().await;
 }
 
-/// Conformance check 4: after a broken connection it comes again, with the same id; and a
-/// client that reads one frame and leaves properly does not get it twice (9.2).
+/// Conformance check 4: after a broken connection it comes again, with the same id; and so it
+/// does after a proper goodbye, which anybody in between may say in the client's name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_not_confirmed_comes_again() {
     let world = post_office().await;
@@ -75,9 +76,13 @@ async fn what_was_not_confirmed_comes_again() {
         let mut b = world.client_of(&bob).await;
         assert_eq!(hears(&mut b, "Still there?").await["message_id"], json!(sent));
         b.vanish();
+        let mut b = world.client_of(&bob).await;
+        assert_eq!(hears(&mut b, "Still there?").await["message_id"], json!(sent));
+        b.close().await;
     }
     let mut b = world.client_of(&bob).await;
     hears(&mut b, "Still there?").await;
+    b.reads_nothing().await;
     b.close().await;
     let mut b = world.client_of(&bob).await;
     b.reads_nothing().await;

@@ -127,7 +127,11 @@ async fn typing_and_presence_are_told_to_those_who_ask() {
     bob.peer.emit("writing", json!({"conversation_id": id, "is_writing": true}));
     let typing = a.json().await;
     assert_eq!((&typing["is_typing"], &typing["user_id"]), (&json!(true), &json!(bob.id)));
-    // Gone is who has no connection of any dialect left.
+    bob.peer.emit("writing", json!({"conversation_id": id, "is_writing": false}));
+    assert_eq!(a.json().await["is_typing"], json!(false));
+    // Gone is who has no connection of any dialect left; those hear of it to whom they wrote.
+    say(&mut b, "personal", id, "yes").await;
+    hears(&mut a, "yes").await;
     b.close().await;
     drop(bob);
     loop {

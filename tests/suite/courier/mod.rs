@@ -2,6 +2,7 @@
 
 mod backlog;
 mod bridge;
+mod closes;
 mod example;
 mod extras;
 mod greeting;

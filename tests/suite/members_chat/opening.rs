@@ -3,6 +3,7 @@
 use klatsch::store::UserChange;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{Town, id, text, undated};
 use crate::support::raw::{Heard, Raw};
@@ -226,8 +227,16 @@ async fn the_history_is_bounded_but_never_leaves_out_what_was_not_delivered() {
         assert_eq!(numbers(&history), ids, "{more}: nothing was confirmed yet");
         raw.vanish();
     }
-    let (b, _) = town.open_with(&bob, &ann, "").await;
-    // An orderly goodbye confirms what was written before it.
+    for code in [1000_u16, 1001] {
+        let (mut raw, history) = town.open_with(&bob, &ann, "").await;
+        assert_eq!(numbers(&history), ids);
+        // A goodbye proves nothing: a proxy may have said it.
+        raw.put(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() }))).await;
+        raw.close().await;
+    }
+    let (mut b, history) = town.open_with(&bob, &ann, "").await;
+    assert_eq!(numbers(&history), ids);
+    b.reads_nothing().await;
     b.close().await;
     let deadline = std::time::Instant::now() + crate::support::world::DEADLINE;
     while numbers(&town.open_with(&bob, &ann, "&history_limit=1").await.1) != ids[5..] {

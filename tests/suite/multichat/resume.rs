@@ -117,6 +117,67 @@ async fn what_was_not_confirmed_is_shown_again() {
     }
 }
 
+/// Two tabs of one browser in one room: each comes back to a place of its own, whichever is
+/// lost first and however soon the other follows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tabs_that_are_lost_one_after_the_other_both_come_back() {
+    let mut stage = Stage::set().await;
+    let (room, mut said) = (stage.room, 0);
+    let mut tabs = vec![stage.joined().await, stage.joined().await];
+    for round in 0..4 {
+        for _ in 0..2 {
+            for tab in &mut tabs {
+                // What was shown has arrived.
+                tab.packets().await;
+                tab.packets().await;
+            }
+            // The one that has been there for longer.
+            tabs.remove(0).vanish();
+            said += 1;
+            let text = format!("{round} {said}");
+            stage.a.say(room, &text).await;
+            tabs.push(stage.page().await);
+            for tab in &mut tabs {
+                assert_eq!(tab.json().await["message"], json!(text));
+            }
+        }
+    }
+    // Both lost, and back in the other order.
+    for tab in tabs {
+        tab.vanish();
+    }
+    stage.a.say(room, "both").await;
+    let mut tabs = [stage.page().await, stage.page().await];
+    stage.a.say(room, "and now").await;
+    for tab in &mut tabs {
+        for text in ["both", "and now"] {
+            assert_eq!(tab.json().await["message"], text);
+        }
+    }
+    stage.a.reads_nothing().await;
+}
+
+/// Who was there all the time takes nobody's place: it is kept for a tab that comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_is_left_to_those_who_come_after_its_loss() {
+    let mut stage = Stage::set().await;
+    let room = stage.room;
+    // A tab that has joined nothing, and one that is in the room, opened later.
+    let mut idle = stage.page().await;
+    let mut here = stage.joined().await;
+    here.packets().await;
+    here.packets().await;
+    here.vanish();
+    stage.a.say(room, "missed").await;
+    idle.reads_nothing().await;
+    let mut back = stage.page().await;
+    assert_eq!(back.json().await["message"], "missed");
+    stage.a.say(room, "live").await;
+    assert_eq!(back.json().await["message"], "live");
+    idle.reads_nothing().await;
+    stage.a.reads_nothing().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_is_left_or_reloaded_takes_its_rooms_along() {
     let mut stage = Stage::set().await;

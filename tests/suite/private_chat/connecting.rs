@@ -150,7 +150,8 @@ async fn messages_that_arrived_are_delivered_to_the_page_that_shows_them() {
     a.send_json(&message("bob", "there?")).await;
     let shown = b.json().await;
     assert_eq!(shown["message"], "there?");
-    // A close in order proves what was written before it.
+    // Reading on answers the ping behind it.
+    b.reads_nothing().await;
     b.close().await;
     let store = stage.world.store().await;
     let conversation =
