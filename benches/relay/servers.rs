@@ -164,7 +164,7 @@ pub(crate) fn serve(name: &str) {
             server.listen_udp((HERE.parse::<std::net::IpAddr>().unwrap(), 0).into(), &stop);
         let address = address.unwrap();
         let admit: StreamAdmission = Arc::new(|_| Some(Box::new(())));
-        server.listen_tcp(address, admit, &stop).unwrap();
+        server.listen_tcp(address, &admit, &stop).unwrap();
         println!("{address}");
         std::future::pending::<()>().await;
     });

@@ -151,7 +151,7 @@ impl App {
         for _ in 0..tries {
             let attempt = self.stop.child_token();
             let local = relay.listen_udp(address, &attempt).map_err(failed)?;
-            match relay.listen_tcp(local, self.streams_admission(), &attempt) {
+            match relay.listen_tcp(local, &self.streams_admission(), &attempt) {
                 Ok(_) => {
                     self.relay_port.store(local.port(), Ordering::Relaxed);
                     return Ok(Some(local));

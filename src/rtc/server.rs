@@ -148,7 +148,7 @@ impl RelayServer {
     pub fn listen_tcp(
         &self,
         address: SocketAddr,
-        admit: StreamAdmission,
+        admit: &StreamAdmission,
         stop: &CancellationToken,
     ) -> std::io::Result<SocketAddr> {
         let first = bind_stream(address)?;
@@ -159,7 +159,7 @@ impl RelayServer {
         }
         for listener in listeners {
             let streams = self.streams(listener.local_addr()?);
-            let (stop, admit) = (stop.clone(), Arc::clone(&admit));
+            let (stop, admit) = (stop.clone(), Arc::clone(admit));
             tokio::spawn(async move {
                 while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
                     match accepted {

@@ -123,7 +123,7 @@ impl Relay {
         let here = "127.0.0.1:0".parse().unwrap();
         let address = server.listen_udp(here, &stop).unwrap();
         let admit: StreamAdmission = Arc::new(|_| Some(Box::new(())));
-        server.listen_tcp(address, admit, &stop).unwrap();
+        server.listen_tcp(address, &admit, &stop).unwrap();
         Self { address, people, credentials, _stop: stop.drop_guard() }
     }
 

@@ -101,10 +101,10 @@ pub(super) fn unknown_attributes(request: &Message) -> Vec<AttrType> {
     found.filter(|typ| typ.value() < OPTIONAL && !KNOWN.contains(&typ.value())).collect()
 }
 
-/// Whether a request names a channel that there may be. RFC 8656 has them up to 0x4FFF, RFC 5766 had
-/// them up to 0x7FFF, and coturn's own clients still take any of those.
+/// Whether a request names a channel that there may be: RFC 8656 has them from 0x4000 to 0x4FFF,
+/// where RFC 5766 had them up to 0x7FFF.
 pub(super) fn names_channel(request: &Message) -> bool {
-    request.get(ATTR_CHANNEL_NUMBER).is_ok_and(|value| matches!(value[..], [0x40..=0x7f, _, _, _]))
+    request.get(ATTR_CHANNEL_NUMBER).is_ok_and(|value| matches!(value[..], [0x40..=0x4f, _, _, _]))
 }
 
 #[cfg(test)]

@@ -215,8 +215,8 @@ impl Store {
         self.write(async |tx| {
             let mut list = Vec::with_capacity(wanted.len());
             for (permit, purpose, name) in &wanted {
-                let shelf = shelf_under_lock(tx, permit.by(), permit.owner()).await?;
-                policy::may_shelve(permit.by(), &shelf)?;
+                let place = shelf_under_lock(tx, permit.by(), permit.owner()).await?;
+                policy::may_shelve(permit.by(), &place)?;
                 let mut row = awaited(permit.owner(), 0, purpose, name, now);
                 // `/media/create` names the file at once, `/media/upload` anew.
                 row.filename = Set(Some(name.chars().take(255).collect()));
@@ -236,11 +236,11 @@ impl Store {
     ) -> Result<Option<Option<FileId>>, StoreError> {
         let now = self.clock().now();
         self.change(async |tx| {
-            let Some(before) = find_under_lock(tx, permit.by(), permit.media()).await? else {
+            let found = find_under_lock(tx, permit.by(), permit.media()).await?;
+            let Some((before, place)) = found else {
                 return Ok(Changed::quietly(None));
             };
-            let (before, shelf) = before;
-            policy::may_fill(permit.by(), before.id, &shelf)?;
+            policy::may_fill(permit.by(), before.id, &place)?;
             let replaced = before.uploaded.is_some();
             let row = medias::ActiveModel {
                 uuid: Set(arrived.file.get().as_bytes().to_vec()),

@@ -52,9 +52,13 @@ impl Doubts {
         doubts.push_back(Doubt { commit, news });
     }
 
-    /// What the one at this place depends on.
-    fn at(&self, place: usize) -> Option<Option<Commit>> {
-        self.0.lock().get(place).map(|doubt| doubt.commit)
+    fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    /// What the one at this place depends on, if that is not known.
+    fn at(&self, place: usize) -> Option<Commit> {
+        self.0.lock().get(place).and_then(|doubt| doubt.commit)
     }
 
     fn take(&self, place: usize) -> Option<News> {
@@ -91,8 +95,8 @@ impl Store {
     pub(super) async fn settle(&self, turn: &mut WriteTurn) -> Way {
         let doubts = &self.shared.doubts;
         let mut place = 0;
-        while let Some(commit) = doubts.at(place) {
-            let verdict = match commit {
+        while place < doubts.len() {
+            let verdict = match doubts.at(place) {
                 None => Ok(Verdict::Committed),
                 Some(commit) => turn.verdict(commit, Instant::now() + LOOK).await,
             };

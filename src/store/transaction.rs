@@ -130,13 +130,11 @@ impl WriteTurn {
                 }
             }
         });
-        match timeout_at(deadline, begun.as_mut()).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                self.discard();
-                Err(StoreError::TooSlow)
-            }
-        }
+        let Ok(outcome) = timeout_at(deadline, begun.as_mut()).await else {
+            self.discard();
+            return Err(StoreError::TooSlow);
+        };
+        outcome
     }
 
     /// Commits it; on SQLite as well as elsewhere the answer may be that nobody knows.

@@ -34,11 +34,20 @@ const LINGERING: (usize, Duration) = (8 << 20, Duration::from_secs(5));
 /// Bytes that are read at once where there is little room.
 const LEAST: usize = 4 << 10;
 
+/// What becomes of bytes that have come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// How many of them may be passed on now.
+    pub passed: usize,
+    /// What is written as soon as the protocol above has written out what it was at.
+    pub owed: &'static [u8],
+}
+
 /// Sees what comes in on a stream, and is dropped with it.
 pub trait Tap: Send {
-    /// These bytes have come in; how many of them may be passed on now. The others are seen
-    /// again when there is room.
-    fn see(&mut self, bytes: &[u8]) -> usize;
+    /// These bytes have come in; those that may be passed on may be changed. The others are
+    /// seen again when there is room.
+    fn see(&mut self, bytes: &mut [u8]) -> Seen;
 
     /// How many bytes may come in now. Where it is none, reading waits for `Wire::wake_reader`.
     fn room(&mut self) -> usize {
@@ -151,6 +160,10 @@ pub struct Io {
     kept_back: Vec<u8>,
     /// The last words have been read.
     is_over: bool,
+    /// What the tap wants to be written between two frames, and has not been yet.
+    owed: &'static [u8],
+    /// A part of that has been written.
+    is_amid_owed: bool,
 }
 
 impl Io {
@@ -171,6 +184,8 @@ impl Io {
             lingering: None,
             kept_back: Vec::new(),
             is_over: false,
+            owed: &[],
+            is_amid_owed: false,
         }
     }
 
@@ -288,6 +303,31 @@ impl Io {
     }
 }
 
+impl Io {
+    /// Writes what the tap wants to be written; only between two frames.
+    fn poll_owed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while !self.owed.is_empty() {
+            let owed = self.owed;
+            let write =
+                |stream: Pin<&mut Stream>, cx: &mut Context<'_>| stream.poll_write(cx, owed);
+            // Errors are kept back, so there is none.
+            match self.write_with(context, owed.len(), write) {
+                Poll::Ready(written) => {
+                    self.owed = &owed[written.unwrap_or(owed.len()).min(owed.len())..];
+                    self.is_amid_owed = !self.owed.is_empty();
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The same before anything else is written, if it was broken off.
+    fn poll_amid_owed(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_amid_owed { self.poll_owed(context) } else { Poll::Ready(()) }
+    }
+}
+
 impl AsyncRead for Io {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -307,7 +347,14 @@ impl AsyncRead for Io {
             Poll::Ready(Ok(())) => {
                 let read = buf.filled().len() - before;
                 let passed = match &mut *this.wire.tap.lock() {
-                    TapSlot::Set(tap) if read > 0 => tap.see(&buf.filled()[before..]),
+                    TapSlot::Set(tap) if read > 0 => {
+                        let Seen { passed, owed } = tap.see(&mut buf.filled_mut()[before..]);
+                        // Asked twice before there was a moment to answer, it is answered once.
+                        if this.owed.is_empty() {
+                            this.owed = owed;
+                        }
+                        passed
+                    }
                     _ => read,
                 };
                 if passed < read {
@@ -338,7 +385,9 @@ impl AsyncWrite for Io {
         context: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().write_with(context, buf.len(), |stream, cx| stream.poll_write(cx, buf))
+        let this = self.get_mut();
+        ready!(this.poll_amid_owed(context));
+        this.write_with(context, buf.len(), |stream, cx| stream.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -347,7 +396,9 @@ impl AsyncWrite for Io {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        self.get_mut().write_with(context, len, |stream, cx| stream.poll_write_vectored(cx, bufs))
+        let this = self.get_mut();
+        ready!(this.poll_amid_owed(context));
+        this.write_with(context, len, |stream, cx| stream.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -355,11 +406,13 @@ impl AsyncWrite for Io {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_owed(context));
         // A TCP stream holds nothing back, TLS does.
         let flush = |stream: Pin<&mut Stream>, context: &mut Context<'_>| {
             stream.poll_flush(context).map_ok(|()| 0)
         };
-        self.get_mut().write_with(context, 0, flush).map_ok(|_| ())
+        this.write_with(context, 0, flush).map_ok(|_| ())
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -448,9 +501,11 @@ mod tests {
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Tap for Lines {
-        fn see(&mut self, bytes: &[u8]) -> usize {
+        fn see(&mut self, bytes: &mut [u8]) -> Seen {
             self.0.lock().extend_from_slice(bytes);
-            bytes.len()
+            let asked = bytes.ends_with(b"?");
+            bytes.make_ascii_uppercase();
+            Seen { passed: bytes.len(), owed: if asked { b"here" } else { b"" } }
         }
 
         fn last_words(&self) -> Option<&'static [u8]> {
@@ -464,14 +519,32 @@ mod tests {
         let seen = Arc::new(Mutex::new(Vec::new()));
         io.wire().set_tap(Box::new(Lines(seen.clone())));
         client.write_all(b"ab").await.unwrap();
-        io.read_exact(&mut [0; 2]).await.unwrap();
+        let mut read = [0; 2];
+        io.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"AB", "a tap may change what comes in");
         io.wire().finish();
         client.write_all(b"c.").await.unwrap();
         let mut rest = String::new();
         io.read_to_string(&mut rest).await.unwrap();
-        assert_eq!(rest, "c.bye");
+        assert_eq!(rest, "C.bye");
         assert_eq!(*seen.lock(), b"abc.");
         drop(io);
         assert_eq!(Arc::strong_count(&seen), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_tap_wants_to_be_written_waits_for_a_flush() {
+        let (mut io, mut client) = pair().await;
+        io.wire().set_tap(Box::new(Lines(Arc::default())));
+        client.write_all(b"a?").await.unwrap();
+        io.read_exact(&mut [0; 2]).await.unwrap();
+        io.write_all(b"one ").await.unwrap();
+        io.write_all(b"frame ").await.unwrap();
+        io.flush().await.unwrap();
+        io.write_all(b" next").await.unwrap();
+        drop(io);
+        let mut read = String::new();
+        client.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "one frame here next");
     }
 }

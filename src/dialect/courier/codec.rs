@@ -186,7 +186,7 @@ fn required<T>(
     name: &'static str,
     read: impl FnOnce(&RawValue) -> Option<T>,
 ) -> Read<T> {
-    fields.get(name).and_then(|raw| read(raw)).ok_or(Fault::Format(Some(name)))
+    fields.get(name).and_then(read).ok_or(Fault::Format(Some(name)))
 }
 
 /// A field that may be left out, or empty.

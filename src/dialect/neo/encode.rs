@@ -182,7 +182,12 @@ fn render(event: &Event, extras: bool, strangers: Strangers, manners: &NeoManner
                 ConversationChange::Quit(user) => {
                     ConversationChange::Quit(seen(user, first).into_owned())
                 }
-                other => other.clone(),
+                ConversationChange::Updated
+                | ConversationChange::Invited(_)
+                | ConversationChange::Promoted(_)
+                | ConversationChange::DeviceAdded
+                | ConversationChange::DeviceRemoved(_)
+                | ConversationChange::Deleted => change.clone(),
             };
             vec![emit("conversation", &neo::conversation_changed(*conversation, &change))]
         }

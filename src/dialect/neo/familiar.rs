@@ -82,11 +82,29 @@ fn people(event: &Event) -> Option<(ConversationId, &Party, Option<&Party>)> {
         Event::MessagePosted { message, sender, .. } => Some((message.conversation, sender, None)),
         Event::FileArrived { message, by, .. } => Some((message.conversation, by, None)),
         Event::TypingChanged { conversation, who, .. } => Some((*conversation, who, None)),
-        Event::ConversationChanged { conversation, change } => match change {
-            ConversationChange::Kicked { user, by } => Some((*conversation, user, Some(by))),
-            ConversationChange::Quit(user) => Some((*conversation, user, None)),
-            _ => None,
-        },
-        _ => None,
+        Event::ConversationChanged {
+            conversation,
+            change: ConversationChange::Kicked { user, by },
+        } => Some((*conversation, user, Some(by))),
+        Event::ConversationChanged { conversation, change: ConversationChange::Quit(user) } => {
+            Some((*conversation, user, None))
+        }
+        Event::ConversationChanged { .. }
+        | Event::MessageCompleted { .. }
+        | Event::MessageEdited { .. }
+        | Event::MessageRemoved { .. }
+        | Event::ReceiptAdvanced { .. }
+        | Event::AttendanceChanged { .. }
+        | Event::CircleChanged { .. }
+        | Event::PresenceChanged { .. }
+        | Event::PresenceAnnounced { .. }
+        | Event::ActiveUsersChanged { .. }
+        | Event::DialogBegun { .. }
+        | Event::RoomListed { .. }
+        | Event::SignalSent(_)
+        | Event::Calling(_)
+        | Event::LoginDoubted { .. }
+        | Event::RoomsParked { .. }
+        | Event::LoginEnded { .. } => None,
     }
 }

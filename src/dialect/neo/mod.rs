@@ -19,7 +19,7 @@ use std::sync::Arc;
 use session::NeoSession;
 
 use crate::session::{Gate, Pace};
-use crate::transport::socketio::SocketTransport;
+use crate::transport::socketio::{Data, Packet, SocketTransport};
 
 /// What an operator decides about this dialect.
 #[derive(Clone, Debug)]
@@ -37,7 +37,12 @@ pub struct NeoManners {
 }
 
 /// A socket has connected: lets it through the gate, in a task of its own.
-pub fn open(gate: &Gate, manners: &Arc<NeoManners>, socket: SocketTransport) {
+pub fn open(gate: &Gate, manners: &Arc<NeoManners>, mut socket: SocketTransport) {
+    // Clients send what they kept while they were cut off before anything else.
+    if let Some(token) = socket.take_token() {
+        let data = Data::Json(serde_json::json!({ "token": token }).into());
+        socket.receive_first(Packet { channel: "authenticate".into(), data, ack: None });
+    }
     let host = socket.headers().get(axum::http::header::HOST);
     let host = host.and_then(|host| host.to_str().ok()).map(str::to_owned);
     let address = socket.client().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));

@@ -211,7 +211,8 @@ pub(super) fn read(frame: &Frame, extras: bool) -> Result<Option<Packet>, Mistak
         if let Some(known) = KEYS.iter().find(|known| **known == name) {
             keys.insert(*known, raw.to_owned());
         }
-        if !OWN.contains(&name) && !(extras && name == "ref") {
+        let is_own = OWN.contains(&name) || (extras && name == "ref");
+        if !is_own {
             further.insert(name, raw);
         }
     })

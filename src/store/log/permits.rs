@@ -140,15 +140,14 @@ pub(super) fn look_in_sqlite(db: &Connection, rows: &[&NewRow]) -> rusqlite::Res
     let mut objections = Vec::with_capacity(rows.len());
     for row in rows {
         let ground = ground(row);
-        let verdict = match known.get(&ground) {
-            Some(verdict) => *verdict,
-            None => {
-                let [conversation, sender, link, login] = ground;
-                let asked = params![conversation, sender, link, login];
-                let verdict = look.query_row(asked, |answer| answer.get(0))?;
-                known.insert(ground, verdict);
-                verdict
-            }
+        let verdict = if let Some(verdict) = known.get(&ground) {
+            *verdict
+        } else {
+            let [conversation, sender, link, login] = ground;
+            let asked = params![conversation, sender, link, login];
+            let verdict = look.query_row(asked, |answer| answer.get(0))?;
+            known.insert(ground, verdict);
+            verdict
         };
         objections.push(objection(verdict));
     }

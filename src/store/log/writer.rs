@@ -136,9 +136,10 @@ impl BatchWriter {
                 return Vec::new();
             }
             // Marks alone are told of long before they are stored.
-            let commit = match part.picks.is_empty() {
-                true => Ok(None),
-                false => turn.next_commit(deadline, self.store.clock().now()).await.map(Some),
+            let commit = if part.picks.is_empty() {
+                Ok(None)
+            } else {
+                turn.next_commit(deadline, self.store.clock().now()).await.map(Some)
             };
             let (commit, (stored, outcomes)) = match commit {
                 Ok(commit) => (commit, self.attempt(turn, batch, &part, deadline, commit).await),

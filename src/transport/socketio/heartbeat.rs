@@ -1,88 +1,100 @@
-//! Finds the heartbeats in the bytes that come in on a WebSocket, and how much of them the
-//! library holds.
+//! Reads the heads of the frames that come in on a WebSocket: finds the heartbeats, and takes
+//! out what the library would end the session for.
 //!
 //! The library keeps heartbeats to itself, and they are what proves that something has arrived.
-//! It holds what comes until an event is complete: frames, their fragments, and the bytes that
-//! an event announces. Only frames' heads are read, so this costs next to nothing.
+//! It also breaks with a client that sends a packet of the handshake on an open session, which
+//! proxies and impatient clients do and nobody minds. Such a frame becomes one that it passes
+//! over, of the same length. Only heads are read, so this costs next to nothing.
 
-/// The longest head of a frame.
-const LONGEST: usize = 14;
-/// How much of a payload is looked at: as much as tells how many attachments an event has.
-const PEEK: usize = 8;
-const HEAD: usize = LONGEST + PEEK;
+use super::season;
+
+/// The longest head (fourteen bytes), and the longest packet that is looked at.
+const KEPT: usize = 14 + PROBE.len();
+/// A whole text message in one frame.
+const FINAL_TEXT: u8 = 0x81;
 const MASKED: u8 = 0x80;
-const FINAL: u8 = 0x80;
-const OPCODE: u8 = 0x0f;
-const CONTINUATION: u8 = 0;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-/// Attachments of an event that does not say at once how many it has.
-const MANY: u32 = 64;
+/// A WebSocket's own ping, which the library answers, and the answer, which it passes over.
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8A;
+/// The longest payload these two can have.
+const MAX_CONTROL: u64 = 125;
+const PROBE: &[u8] = b"2probe";
+const PROBE_ANSWER: &[u8] = b"3probe";
+
+/// How a packet begins that connects to a namespace with a name.
+const NAMESPACE: &[u8] = b"40/";
+/// The longest of these that is looked at.
+const MAX_NAMESPACE: usize = 4096;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Read {
+    /// How many heartbeats have ended.
+    pub(super) heartbeats: usize,
+    /// The client wants to hear `3probe`.
+    pub(super) is_probed: bool,
+}
 
 /// Keeps the place between two reads.
 #[derive(Debug, Default)]
-pub(super) struct HeartbeatReader {
-    head: [u8; HEAD],
+pub(super) struct FrameReader {
+    kept: [u8; KEPT],
     len: usize,
     /// Bytes of the present frame that are of no interest.
     skip: u64,
-    /// Bytes of messages that the library holds.
-    held: u64,
-    /// Attachments that the event held is still to get.
-    missing: u32,
-    /// The message under way is text; it began in a frame before.
-    is_text: bool,
-    /// The present frame is a message's, not a ping or the like, which are answered at once.
-    counts: bool,
-    /// The present frame ends its message, so that what it leaves is known when it has come.
-    ends: bool,
+    /// The client speaks the third version.
+    is_version_3: bool,
 }
 
-impl HeartbeatReader {
-    /// Goes over `bytes`, up to a frame with which more than `most` would be held: how many
-    /// heartbeats end in them, and how many bytes there were before that frame's head was
-    /// complete.
-    pub(super) fn count(&mut self, bytes: &[u8], most: u64) -> (usize, usize) {
-        let (all, mut bytes) = (bytes.len(), bytes);
-        let mut beats = 0;
-        while !bytes.is_empty() {
+/// What a packet of text is.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Heartbeat,
+    Probe,
+    OutOfSeason,
+    /// Connects to a namespace with a name.
+    Namespace,
+    Other,
+    /// That depends on what follows.
+    Unclear,
+}
+
+impl FrameReader {
+    pub(super) fn new(is_version_3: bool) -> Self {
+        Self { is_version_3, ..Self::default() }
+    }
+
+    /// Goes over `bytes`, and changes those that the library must not see.
+    pub(super) fn read(&mut self, bytes: &mut [u8]) -> Read {
+        let mut read = Read::default();
+        let mut at = 0;
+        while at < bytes.len() {
             if self.skip > 0 {
-                let skipped = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+                let left = bytes.len() - at;
+                let skipped = left.min(usize::try_from(self.skip).unwrap_or(usize::MAX));
                 self.skip -= skipped as u64;
-                if self.counts {
-                    self.held += skipped as u64;
-                }
-                bytes = &bytes[skipped..];
-                self.end_frame();
+                at += skipped;
                 continue;
             }
-            self.head[self.len] = bytes[0];
+            self.kept[self.len] = bytes[at];
             self.len += 1;
-            let rest = &bytes[1..];
-            let Some(payload) = self.payload_behind_head() else {
-                bytes = rest;
-                continue;
-            };
-            let seen = self.len - self.head_len();
-            if seen == 0 && self.held.saturating_add(payload) > most {
-                // Who reads the head makes room for all that it announces.
-                self.len -= 1;
-                return (beats, all - bytes.len());
+            at += 1;
+            let Some(payload) = self.payload_behind_head() else { continue };
+            let shown = self.len - self.head_len();
+            match self.kind(payload, shown) {
+                Kind::Unclear => continue,
+                Kind::Heartbeat => read.heartbeats += 1,
+                Kind::Other => {}
+                Kind::Namespace => self.take_query_out(payload, &mut bytes[at - shown.min(at)..]),
+                kind @ (Kind::Probe | Kind::OutOfSeason) => {
+                    read.is_probed |= kind == Kind::Probe;
+                    self.take_out(&kind, payload, &mut bytes[..at]);
+                }
             }
-            bytes = rest;
-            let wanted = payload.min(PEEK as u64);
-            if (seen as u64) < wanted {
-                continue;
-            }
-            if self.head[0] == FINAL | TEXT && payload == 1 && self.is_heartbeat() {
-                beats += 1;
-            }
-            self.begin_frame(payload, seen);
-            self.skip = payload - seen as u64;
+            self.skip = payload - shown as u64;
             self.len = 0;
-            self.end_frame();
         }
-        (beats, all)
+        read
     }
 
     /// Whether the client is between two frames.
@@ -90,78 +102,16 @@ impl HeartbeatReader {
         self.len == 0 && self.skip == 0
     }
 
-    /// Bytes that have come and belong to nothing complete.
-    pub(super) const fn held(&self) -> u64 {
-        self.held + self.len as u64
-    }
-
-    /// A frame's head has come, and the first bytes of its payload.
-    fn begin_frame(&mut self, payload: u64, seen: usize) {
-        let opcode = self.head[0] & OPCODE;
-        self.counts = opcode <= BINARY;
-        if !self.counts {
-            self.ends = false;
-            return;
-        }
-        let is_final = self.head[0] & FINAL != 0;
-        if opcode != CONTINUATION {
-            self.is_text = opcode == TEXT;
-            if self.is_text {
-                let announced = match self.attachments(seen) {
-                    // Nobody cuts a message into crumbs but to hide what it is.
-                    None if payload < PEEK as u64 && is_final => 0,
-                    None => MANY,
-                    Some(attachments) => attachments,
-                };
-                self.missing = self.missing.max(announced);
-            }
-        }
-        self.held += seen as u64;
-        self.ends = is_final;
-    }
-
-    /// If the present frame has come to its end and is a message's last, tells what is held on.
-    fn end_frame(&mut self) {
-        if self.skip > 0 || !std::mem::take(&mut self.ends) {
-            return;
-        }
-        if !self.is_text {
-            self.missing = self.missing.saturating_sub(1);
-        }
-        if self.missing == 0 {
-            self.held = 0;
-        }
-    }
-
-    /// How many attachments the event has that begins here; `None` if that is not to be seen.
-    fn attachments(&self, seen: usize) -> Option<u32> {
-        let mut text = [0; PEEK];
-        let peeked = seen.min(PEEK);
-        for (at, byte) in text[..peeked].iter_mut().enumerate() {
-            *byte = self.unmasked(at);
-        }
-        let text = &text[..peeked];
-        match text {
-            [b'4', b'5' | b'6', rest @ ..] => {
-                let digits = rest.iter().position(|byte| *byte == b'-')?;
-                let digits = std::str::from_utf8(&rest[..digits]).ok()?;
-                Some(digits.parse().unwrap_or(MANY).min(MANY))
-            }
-            [b'4'] | [] => None,
-            _ => Some(0),
-        }
-    }
-
     /// The length of the payload, once the head is complete.
     fn payload_behind_head(&self) -> Option<u64> {
         if self.len < 2 || self.len < self.head_len() {
             return None;
         }
-        Some(match self.head[1] & !MASKED {
-            126 => u16::from_be_bytes([self.head[2], self.head[3]]).into(),
+        Some(match self.kept[1] & !MASKED {
+            126 => u16::from_be_bytes([self.kept[2], self.kept[3]]).into(),
             127 => {
                 let mut len = [0; 8];
-                len.copy_from_slice(&self.head[2..10]);
+                len.copy_from_slice(&self.kept[2..10]);
                 u64::from_be_bytes(len)
             }
             short => short.into(),
@@ -169,24 +119,83 @@ impl HeartbeatReader {
     }
 
     fn head_len(&self) -> usize {
-        let extended = match self.head[1] & !MASKED {
+        let extended = match self.kept[1] & !MASKED {
             126 => 2,
             127 => 8,
             _ => 0,
         };
-        2 + extended + if self.head[1] & MASKED == 0 { 0 } else { 4 }
+        2 + extended + if self.kept[1] & MASKED == 0 { 0 } else { 4 }
     }
 
-    /// A byte of the payload, as it was before it was masked.
+    /// What the frame is, of whose payload so many bytes have been seen.
+    fn kind(&self, payload: u64, shown: usize) -> Kind {
+        if self.kept[0] != FINAL_TEXT || payload == 0 {
+            return Kind::Other;
+        }
+        if shown == 0 {
+            return Kind::Unclear;
+        }
+        match self.unmasked(0) {
+            b'0' | b'5' | b'6' => Kind::OutOfSeason,
+            b'4' if self.is_version_3 && payload > NAMESPACE.len() as u64 => {
+                if self.unmasked(shown - 1) != NAMESPACE[shown - 1] {
+                    return Kind::Other;
+                }
+                if shown < NAMESPACE.len() { Kind::Unclear } else { Kind::Namespace }
+            }
+            b'2' | b'3' if payload == 1 => Kind::Heartbeat,
+            b'2' | b'3' if payload == PROBE.len() as u64 => {
+                if shown < PROBE.len() {
+                    return Kind::Unclear;
+                }
+                let mut text = [0; PROBE.len()];
+                text.iter_mut().enumerate().for_each(|(at, byte)| *byte = self.unmasked(at));
+                match &text[..] {
+                    PROBE => Kind::Probe,
+                    PROBE_ANSWER => Kind::OutOfSeason,
+                    _ => Kind::Other,
+                }
+            }
+            _ => Kind::Other,
+        }
+    }
+
     fn unmasked(&self, at: usize) -> u8 {
-        let head = self.head_len();
-        let mask = if self.head[1] & MASKED == 0 { 0 } else { self.head[head - 4 + at % 4] };
-        self.head[head + at] ^ mask
+        self.kept[self.head_len() + at] ^ self.mask(at)
     }
 
-    /// Whether the byte behind the head is a ping (Engine.IO 3) or a pong (4).
-    fn is_heartbeat(&self) -> bool {
-        matches!(self.unmasked(0), b'2' | b'3')
+    fn mask(&self, at: usize) -> u8 {
+        if self.kept[1] & MASKED == 0 { 0 } else { self.kept[self.head_len() - 4 + at % 4] }
+    }
+
+    /// Changes the frame that has been kept up to here, as far as it stands in `bytes`, into
+    /// one that means nothing; a probe into one that makes the library write.
+    fn take_out(&self, kind: &Kind, payload: u64, bytes: &mut [u8]) {
+        if payload <= MAX_CONTROL
+            && let Some(first) = bytes.len().checked_sub(self.len)
+        {
+            bytes[first] = if *kind == Kind::Probe { PING } else { PONG };
+            return;
+        }
+        // The head has been read before. `3` with anything behind it proves life, no more;
+        // so does `2` with anything but what makes it a probe.
+        let shown = self.len - self.head_len();
+        let Some(last) = bytes.last_mut() else { return };
+        *last = if shown == 1 { b'3' } else { b'_' } ^ self.mask(shown - 1);
+    }
+
+    /// The same for the query of a namespace; `bytes` begin with the payload, if it was not cut.
+    fn take_query_out(&self, payload: u64, bytes: &mut [u8]) {
+        let Some(len) = usize::try_from(payload).ok().filter(|len| *len <= MAX_NAMESPACE) else {
+            return;
+        };
+        let Some(masked) = bytes.get_mut(..len) else { return };
+        let apply = |(at, byte): (usize, &mut u8)| *byte ^= self.mask(at);
+        masked.iter_mut().enumerate().for_each(apply);
+        if masked.starts_with(NAMESPACE) {
+            season::take_query_out(masked);
+        }
+        masked.iter_mut().enumerate().for_each(apply);
     }
 }
 
@@ -194,8 +203,9 @@ impl HeartbeatReader {
 mod tests {
     use super::*;
 
+    const MASK: [u8; 4] = [7, 11, 13, 17];
+
     fn frame(opcode: u8, text: &[u8]) -> Vec<u8> {
-        let mask = [7, 11, 13, 17];
         let mut frame = vec![0x80 | opcode];
         match text.len() {
             len @ ..126 => frame.push(0x80 | len as u8),
@@ -208,94 +218,91 @@ mod tests {
                 frame.extend((len as u64).to_be_bytes());
             }
         }
-        frame.extend(mask);
-        frame.extend(text.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        frame.extend(MASK);
+        frame.extend(text.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
         frame
     }
 
     #[test]
     fn heartbeats_are_found_however_the_bytes_are_cut() {
         let stream = [
-            frame(1, b"2probe"),
-            frame(1, b"5"),
             frame(1, b"2"),
             frame(1, b""),
             frame(1, &[b'2'; 300]),
             frame(1, &vec![b'3'; 70_000]),
             frame(2, b"2"),
+            frame(2, b"5"),
             frame(9, b"3"),
             frame(1, b"3"),
+            frame(1, b"2prob"),
+            frame(1, b"2probs"),
             frame(1, b"42[\"a\"]"),
             frame(1, b"3"),
         ]
         .concat();
         for piece in [1, 2, 7, 1000, stream.len()] {
-            let mut reader = HeartbeatReader::default();
-            let beats: usize =
-                stream.chunks(piece).map(|bytes| reader.count(bytes, u64::MAX).0).sum();
-            assert_eq!(beats, 3, "in pieces of {piece}");
-            assert_eq!(reader.held(), 0);
+            let mut reader = FrameReader::default();
+            let mut seen = stream.clone();
+            let heartbeats: usize =
+                seen.chunks_mut(piece).map(|bytes| reader.read(bytes).heartbeats).sum();
+            assert_eq!(heartbeats, 3, "in pieces of {piece}");
+            assert_eq!(seen, stream, "nothing of this is changed");
             assert!(reader.is_between_frames());
-            reader.count(&stream[..3], u64::MAX);
+            reader.read(&mut stream[..3].to_vec());
             assert!(!reader.is_between_frames());
         }
     }
 
     #[test]
-    fn what_the_library_holds_is_counted() {
-        let part = |opcode: u8, text: &[u8]| {
-            let mut frame = frame(opcode, text);
-            frame[0] &= !FINAL;
-            frame
-        };
-        let bytes = [b'x'; 300];
-        // What comes, and what is held then.
-        let table = [
-            (vec![frame(1, br#"42["a"]"#), frame(9, &bytes[..100]), frame(2, &bytes)], 0),
-            (vec![part(1, br#"42["aaaaaa"#)], 10),
-            (vec![part(1, br#"42["aaaaaa"#), frame(9, b"ping"), part(0, &bytes)], 310),
-            (vec![part(1, br#"42["aaaaaa"#), frame(0, br#""]"#)], 0),
-            (vec![frame(1, br#"452-["a"]"#), frame(2, &bytes)], 309),
-            (vec![frame(1, br#"452-["a"]"#), frame(2, &bytes), frame(2, &bytes)], 0),
-            (vec![frame(1, br#"452-["a"]"#), frame(1, br#"42["b"]"#), frame(2, &bytes)], 316),
-            (vec![frame(1, br#"450-["a"]"#)], 0),
-            (vec![part(1, b"4"), frame(0, br#"564-["a"]"#), frame(2, &bytes)], 310),
-            (vec![frame(1, b"3"), frame(1, b"5"), frame(1, b"41"), frame(8, b"")], 0),
-        ];
-        for (frames, held) in table {
-            let stream = frames.concat();
-            for piece in [1, 5, stream.len()] {
-                let mut reader = HeartbeatReader::default();
-                stream.chunks(piece).for_each(|bytes| {
-                    reader.count(bytes, u64::MAX);
-                });
-                assert_eq!(reader.held(), held, "{stream:?} in pieces of {piece}");
+    fn namespaces_lose_their_query_in_the_third_version() {
+        let sent =
+            [frame(1, b"40/a?token=x,"), frame(1, b"40/a?b"), frame(1, b"42[\"?\"]")].concat();
+        let mut bytes = sent.clone();
+        FrameReader::new(true).read(&mut bytes);
+        let expected =
+            [frame(1, b"40/a,        "), frame(1, b"40/a, "), frame(1, b"42[\"?\"]")].concat();
+        assert_eq!(bytes, expected);
+        let mut bytes = sent.clone();
+        FrameReader::new(false).read(&mut bytes);
+        assert_eq!(bytes, sent);
+        for piece in [1, 2, 5, 8, 11] {
+            let (mut bytes, mut reader) = (sent.clone(), FrameReader::new(true));
+            for bytes in bytes.chunks_mut(piece) {
+                reader.read(bytes);
             }
+            assert!(reader.is_between_frames(), "in pieces of {piece}");
         }
-        let mut reader = HeartbeatReader::default();
-        reader.count(&frame(1, &vec![b'4'; 300_000])[..200_000], u64::MAX);
-        assert_eq!(reader.held(), 200_000 - 14);
     }
 
     #[test]
-    fn a_frame_that_announces_too_much_is_not_shown() {
-        let large = frame(1, &vec![b'4'; 300_000]);
-        let stream = [frame(1, b"3"), frame(1, br#"42["a"]"#), large].concat();
-        let before = frame(1, b"3").len() + frame(1, br#"42["a"]"#).len() + 13;
-        for piece in [1, 5, 1000, stream.len()] {
-            let mut reader = HeartbeatReader::default();
-            let (mut beats, mut passed) = (0, 0);
-            for bytes in stream.chunks(piece) {
-                let (more, seen) = reader.count(bytes, 200_000);
-                (beats, passed) = (beats + more, passed + seen);
-                if seen < bytes.len() {
-                    break;
-                }
-            }
-            assert_eq!((beats, passed), (1, before), "in pieces of {piece}");
-            assert!(!reader.is_between_frames());
-            reader.count(&stream[passed..], u64::MAX);
+    fn packets_out_of_season_are_taken_out() {
+        for packet in ["5", "6", "0{}", "3probe", "5more"] {
+            let mut bytes = [frame(1, packet.as_bytes()), frame(1, b"4a")].concat();
+            let read = FrameReader::default().read(&mut bytes);
+            assert_eq!(read, Read::default(), "{packet}");
+            let expected = [frame(0xA, packet.as_bytes()), frame(1, b"4a")].concat();
+            assert_eq!(bytes, expected, "{packet}");
+        }
+        let mut bytes = frame(1, b"2probe");
+        assert!(FrameReader::default().read(&mut bytes).is_probed);
+        assert_eq!(bytes, frame(9, b"2probe"));
+    }
+
+    #[test]
+    fn packets_out_of_season_mean_nothing_even_when_their_head_has_been_read() {
+        let long = [b'6'; 300];
+        let table: [(&[u8], &[u8]); 4] =
+            [(b"5", b"3"), (b"0{}", b"3{}"), (b"2probe", b"2prob_"), (b"3probe", b"3prob_")];
+        for (packet, expected) in table {
+            let mut bytes = frame(1, packet);
+            let mut reader = FrameReader::default();
+            let reads: Vec<_> = bytes.chunks_mut(1).map(|byte| reader.read(byte)).collect();
+            assert_eq!(reads.iter().any(|read| read.is_probed), packet == b"2probe");
+            assert_eq!(bytes, frame(1, expected));
             assert!(reader.is_between_frames());
         }
+        let mut bytes = frame(1, &long);
+        FrameReader::default().read(&mut bytes);
+        assert_eq!(bytes, frame(1, &[&b"3"[..], &long[1..]].concat()));
     }
 }

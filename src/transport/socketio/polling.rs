@@ -12,9 +12,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
+use socketioxide::socket::Sid;
 use tower::ServiceExt;
 
 use super::{
@@ -22,9 +23,11 @@ use super::{
     cors::{self, Origin},
     payload,
     post::collect,
-    query::{Query, Session, with_version},
+    query::{Query, Session, normalised},
     registry::Line,
+    season,
     seats::SessionSeat,
+    upgrade,
 };
 use crate::transport::{listener::Peer, seat::Seat};
 
@@ -41,16 +44,28 @@ pub(super) async fn handle(State(shared): State<Arc<Shared>>, request: Request) 
         _ => converse(&shared, request).await,
     };
     origin.admit(&mut response);
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // Each answer is meant for one moment; some caches replay what does not say so.
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
     response
 }
 
 async fn converse(shared: &Arc<Shared>, mut request: Request) -> Response {
-    if let Some(uri) = with_version(request.uri()) {
+    if let Some(uri) = normalised(request.uri()) {
         *request.uri_mut() = uri;
     }
     let uri = request.uri().clone();
     let query = Query::of(&uri);
     let mut begun = None;
+    if query.is_websocket && request.method() == Method::GET && !is_upgrade(request.headers()) {
+        let unknown = match query.session {
+            Session::Nonsense => true,
+            Session::Of(sid) => !shared.exists(sid).await,
+            Session::New => false,
+        };
+        return if unknown { refusal(1, "Session ID unknown") } else { refusal(3, "Bad request") };
+    }
     if query.session == Session::New {
         let Some(seat) = shared.admit_session() else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
@@ -60,29 +75,79 @@ async fn converse(shared: &Arc<Shared>, mut request: Request) -> Response {
         begun = peer.map(|ConnectInfo(peer)| (seat, peer.seat.clone()));
     }
     if query.is_websocket {
-        prepare_upgrade(shared, &query, &mut request);
-        shared.pass_on(request).await
+        websocket(shared, &query, request).await
     } else if request.method() == Method::POST {
         post(shared, &query, request).await
     } else {
         if let Some(connection) = query.sid().and_then(|sid| shared.registry.connection(sid)) {
             connection.beat();
         }
-        dress(shared, &query, shared.pass_on(request).await, begun).await
+        let response = poll(shared, &query, request).await;
+        dress(shared, &query, response, begun).await
     }
 }
 
-/// Remembers the stream, so that it can be ended from outside.
-fn prepare_upgrade(shared: &Arc<Shared>, query: &Query<'_>, request: &mut Request) {
-    let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<Peer>>() else { return };
-    let line = Line::open(peer.wire.clone(), shared.registry.clone());
-    match query.sid() {
-        Some(sid) => shared.registry.add_line(sid, &line),
-        // The session finds it in the request it is made from.
-        None => {
-            request.extensions_mut().insert(line);
+fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::SEC_WEBSOCKET_KEY)
+        && headers
+            .get(header::UPGRADE)
+            .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// A refusal as clients know it.
+fn refusal(code: u8, message: &'static str) -> Response {
+    let body = serde_json::json!({"code": code, "message": message});
+    (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
+}
+
+/// Has the library answer a poll, unless it is let go because the client changes over to a
+/// WebSocket.
+async fn poll(shared: &Shared, query: &Query<'_>, request: Request) -> Response {
+    let Some(sid) = query.sid() else { return shared.pass_on(request).await };
+    let waiting = shared.registry.polls.enter(sid);
+    tokio::select! {
+        biased;
+        response = shared.pass_on(request) => response,
+        () = waiting.released() => {
+            let nothing = if query.is_version_3 { "1:6" } else { "6" };
+            ([(header::CONTENT_TYPE, TEXT)], nothing).into_response()
         }
     }
+}
+
+/// Takes a WebSocket: a session of its own, or the next transport of one that polls.
+async fn websocket(shared: &Arc<Shared>, query: &Query<'_>, mut request: Request) -> Response {
+    let protocol = first_protocol(request.headers());
+    let wire = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0.wire.clone());
+    let mut response = match (query.sid(), wire) {
+        (Some(sid), Some(wire)) => match shared.polls(sid).await {
+            Ok(()) => upgrade::open(shared, sid, query.is_version_3, wire, request),
+            Err(refused) => return refused,
+        },
+        (_, wire) => {
+            // The session finds it in the request it is made from, so that the stream can be
+            // ended from outside.
+            if let Some(wire) = wire {
+                let (line, _) =
+                    Line::open(wire, shared.registry.clone(), query.is_version_3, &mut []);
+                request.extensions_mut().insert(line);
+            }
+            shared.pass_on(request).await
+        }
+    };
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(protocol) = protocol
+    {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    response
+}
+
+/// The first subprotocol that is offered: clients that offer any give up if none is taken.
+fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offered.split(',').next()?.trim();
+    HeaderValue::try_from(first).ok().filter(|first| !first.is_empty())
 }
 
 /// Takes what a client posts.
@@ -100,7 +165,12 @@ async fn post(shared: &Arc<Shared>, query: &Query<'_>, request: Request) -> Resp
         }
     };
     let is_bytes = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == BYTES);
-    if !query.is_version_3 || is_bytes {
+    if is_bytes {
+        return shared.pass_on(Request::from_parts(parts, Body::from(body))).await;
+    }
+    if !query.is_version_3 {
+        let body = season::in_season(body);
+        parts.headers.remove(header::CONTENT_LENGTH);
         return shared.pass_on(Request::from_parts(parts, Body::from(body))).await;
     }
     let is_plain = connection.as_ref().is_some_and(|c| c.is_plain.load(Ordering::Relaxed));
@@ -116,7 +186,9 @@ async fn post(shared: &Arc<Shared>, query: &Query<'_>, request: Request) -> Resp
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
     // In pieces, for the library goes over the whole rest of a piece with every packet.
-    let pieces = posted.packets.into_iter().map(|packet| Ok::<_, axum::Error>(Frame::data(packet)));
+    let packets =
+        posted.packets.into_iter().filter(season::is_in_season).map(season::without_query);
+    let pieces = packets.map(|packet| Ok::<_, axum::Error>(Frame::data(packet)));
     let body = Body::new(StreamBody::new(stream::iter(pieces)));
     shared.pass_on(Request::from_parts(parts, body)).await
 }
@@ -203,8 +275,47 @@ impl Shared {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
         let Ok(response) = service.clone().oneshot(request).await;
-        response.map(Body::new)
+        let response = response.map(Body::new);
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        if response.status() == StatusCode::BAD_REQUEST
+            && kind.is_some_and(|kind| kind == "application/json")
+        {
+            return numbered(response).await;
+        }
+        response
     }
+
+    /// Whether a session exists, whatever its transport.
+    async fn exists(&self, sid: Sid) -> bool {
+        let Err(refused) = self.polls(sid).await else { return true };
+        let body = refused.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+        body.is_ok_and(|body| !String::from_utf8_lossy(&body).contains("\"code\":1,"))
+    }
+
+    /// Whether a session exists and polls; the refusal if not. The library tells who posts
+    /// nothing.
+    async fn polls(&self, sid: Sid) -> Result<(), Response> {
+        let uri = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+        let request = Request::post(uri).body(Body::empty()).expect("a sid fits into an address");
+        let response = self.pass_on(request).await;
+        if response.status() == StatusCode::OK { Ok(()) } else { Err(response) }
+    }
+}
+
+/// The library tells the codes of its refusals as text; clients compare numbers.
+async fn numbered(response: Response) -> Response {
+    const KEY: &str = "\"code\":\"";
+    let (mut parts, body) = response.into_parts();
+    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let text = String::from_utf8_lossy(&body);
+    let body = match text.split_once(KEY).map(|(before, rest)| (before, rest.split_once('"'))) {
+        Some((before, Some((code, after)))) => format!("{before}\"code\":{code}{after}"),
+        _ => text.into_owned(),
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(body))
 }
 
 #[cfg(test)]

@@ -37,9 +37,10 @@ impl<'a> Query<'a> {
 
     pub(super) fn of(uri: &'a Uri) -> Self {
         let mut query = Self::default();
-        for (key, value) in pairs(uri) {
+        // What is said twice counts as it was said first, as the library reads it.
+        for (key, value) in pairs(uri).rev() {
             match key {
-                "EIO" => query.is_version_3 = value == "3",
+                "EIO" => query.is_version_3 = value != "4",
                 "transport" => query.is_websocket = value == "websocket",
                 "sid" => query.session = value.parse().map_or(Session::Nonsense, Session::Of),
                 "b64" => query.is_base64 = value == "1" || value == "true",
@@ -51,16 +52,31 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The address with the version that clients mean who name none; `None` if one is named.
-pub(super) fn with_version(uri: &Uri) -> Option<Uri> {
-    if pairs(uri).any(|(key, _)| key == "EIO") {
+/// The address as the library reads it: all that is not the fourth version is spoken to as
+/// the third, and an empty session is none. `None` if nothing has to be changed.
+pub(super) fn normalised(uri: &Uri) -> Option<Uri> {
+    let version = pairs(uri).find(|(key, _)| *key == "EIO").map(|(_, version)| version);
+    let is_known = matches!(version, Some("3" | "4"));
+    if is_known && !pairs(uri).any(|pair| pair == ("sid", "")) {
         return None;
     }
-    let address = format!("{}?EIO=3&{}", uri.path(), uri.query().unwrap_or_default());
+    let mut address = format!("{}?EIO={}", uri.path(), version.filter(|_| is_known).unwrap_or("3"));
+    for pair in uri.query().unwrap_or_default().split('&') {
+        if !pair.is_empty() && !pair.starts_with("EIO=") && pair != "sid=" {
+            address.push('&');
+            address.push_str(pair);
+        }
+    }
     address.parse().ok()
 }
 
-fn pairs(uri: &Uri) -> impl Iterator<Item = (&str, &str)> {
+/// The token in the query of a handshake, for clients that can say it nowhere else.
+pub(super) fn token(uri: &Uri) -> Option<String> {
+    let (_, token) = pairs(uri).find(|(key, token)| *key == "token" && !token.is_empty())?;
+    Some(percent_encoding::percent_decode_str(token).decode_utf8_lossy().into_owned())
+}
+
+fn pairs(uri: &Uri) -> impl DoubleEndedIterator<Item = (&str, &str)> {
     uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='))
 }
 
@@ -86,11 +102,37 @@ mod tests {
     }
 
     #[test]
-    fn who_names_no_version_means_the_third() {
-        let bare: Uri = "/socket.io/?transport=polling".parse().unwrap();
-        assert_eq!(with_version(&bare).unwrap(), "/socket.io/?EIO=3&transport=polling");
-        let named: Uri = "/socket.io/?transport=polling&EIO=4".parse().unwrap();
-        assert_eq!(with_version(&named), None);
+    fn addresses_are_made_readable() {
+        let table = [
+            ("transport=polling", Some("EIO=3&transport=polling")),
+            ("EIO=2&transport=polling", Some("EIO=3&transport=polling")),
+            ("transport=polling&EIO=1&b64=1", Some("EIO=3&transport=polling&b64=1")),
+            ("EIO=&t=1", Some("EIO=3&t=1")),
+            ("EIO=4&sid=&transport=polling", Some("EIO=4&transport=polling")),
+            ("EIO=4&sid=&sid=abc", Some("EIO=4&sid=abc")),
+            ("", Some("EIO=3")),
+            ("transport=polling&EIO=4", None),
+            ("EIO=3&sid=abc", None),
+        ];
+        for (query, expected) in table {
+            let uri: Uri = format!("/socket.io/?{query}").parse().unwrap();
+            let expected = expected.map(|query| format!("/socket.io/?{query}"));
+            assert_eq!(normalised(&uri).map(|uri| uri.to_string()), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_found() {
+        let table = [
+            ("EIO=3&token=a.b%2Ec", Some("a.b.c")),
+            ("EIO=3&token=", None),
+            ("EIO=3&token", None),
+            ("EIO=3&tokens=a", None),
+        ];
+        for (query, expected) in table {
+            let uri: Uri = format!("/socket.io/?{query}").parse().unwrap();
+            assert_eq!(token(&uri).as_deref(), expected, "{query}");
+        }
     }
 
     proptest::proptest! {
@@ -98,7 +140,7 @@ mod tests {
         fn no_address_makes_it_panic(query in "[ -~]{0,60}", sid in "[ -~é]{0,20}") {
             for query in [query, format!("EIO=4&sid={sid}"), format!("j={sid}&b64={sid}")] {
                 if let Ok(uri) = format!("/socket.io/?{query}").parse::<Uri>() {
-                    let _ = (Query::of(&uri), with_version(&uri));
+                    let _ = (Query::of(&uri), normalised(&uri), token(&uri));
                 }
             }
         }

@@ -19,9 +19,12 @@ use socketioxide::{
 };
 
 use super::{
-    Shared, SocketTransport, connection::Connection, event, inbox::Item, packet::AckId,
+    Shared, SocketTransport, connection::Connection, event, inbox::Item, packet::AckId, query,
     registry::Line,
 };
+
+/// How much of `auth` is looked at, in bytes.
+const MAX_AUTH: usize = 64 << 10;
 
 type Refusal = Box<dyn Display + Send>;
 
@@ -44,10 +47,13 @@ impl Reception {
 }
 
 impl ConnectHandler<LocalAdapter, ()> for Reception {
-    fn call(&self, socket: Arc<Socket>, _: Option<Value>) {
+    fn call(&self, socket: Arc<Socket>, auth: Option<Value>) {
         let Some(shared) = self.0.upgrade() else { return };
         if let Some(connection) = shared.registry.connection(socket.id) {
-            (shared.on_connection)(SocketTransport::new(socket, connection));
+            let token = auth
+                .and_then(|auth| auth_token(&auth))
+                .or_else(|| query::token(&socket.req_parts().uri).map(Into::into));
+            (shared.on_connection)(SocketTransport::new(socket, connection, token));
         }
     }
 
@@ -58,6 +64,19 @@ impl ConnectHandler<LocalAdapter, ()> for Reception {
     ) -> Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>> {
         Box::pin(ready(self.prepare(&socket)))
     }
+}
+
+/// The token in what a newer client says when it connects; `None` if it says none.
+fn auth_token(auth: &Value) -> Option<serde_json::Value> {
+    #[derive(serde::Deserialize)]
+    struct Auth {
+        token: Option<serde_json::Value>,
+    }
+    let Value::Str(text, _) = auth else { return None };
+    // Nobody's token is that long.
+    let text = (text.len() <= MAX_AUTH).then_some(text)?;
+    let Auth { token } = serde_json::from_str(text).ok()?;
+    token.filter(|token| token != "")
 }
 
 /// Feeds a socket's events into its inbox.
@@ -86,5 +105,31 @@ impl DisconnectHandler<LocalAdapter, ()> for Farewell {
     fn call_with_defer(&self, socket: Arc<Socket>, _: DisconnectReason, defer: fn(Arc<Socket>)) {
         self.0.farewell();
         defer(socket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_found_where_clients_put_them() {
+        let table = [
+            (r#"{"token":"a.b.c"}"#, Some("\"a.b.c\"")),
+            (r#"{"more":[1],"token":"a"}"#, Some("\"a\"")),
+            // Wrong, and told so.
+            (r#"{"token":5}"#, Some("5")),
+            (r#"{"token":""}"#, None),
+            (r#"{"token":null}"#, None),
+            ("{}", None),
+            ("[]", None),
+            ("\"a\"", None),
+            ("{", None),
+            ("", None),
+        ];
+        for (auth, expected) in table {
+            let token = auth_token(&Value::Str(auth.into(), None)).map(|token| token.to_string());
+            assert_eq!(token.as_deref(), expected, "{auth}");
+        }
     }
 }

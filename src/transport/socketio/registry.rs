@@ -16,8 +16,13 @@ use parking_lot::Mutex;
 use socketioxide::socket::Sid;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{connection::Connection, heartbeat::HeartbeatReader};
-use crate::transport::wire::{Tap, Wire};
+use super::{
+    connection::Connection,
+    heartbeat::{FrameReader, Read},
+    held::HeldBytes,
+    upgrade::{PROBED, Polls},
+};
+use crate::transport::wire::{Seen, Tap, Wire};
 
 /// Bytes that are held in all for a client that has not said who it is.
 pub(super) const UNTRUSTED_BYTES: usize = 256 << 10;
@@ -32,6 +37,8 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct Registry {
     entries: Mutex<HashMap<Sid, Entry>>,
     emptied: Notify,
+    /// Who waits for something to be sent, whether its namespace is connected or not.
+    pub(super) polls: Arc<Polls>,
 }
 
 #[derive(Debug, Default)]
@@ -109,17 +116,30 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Takes a stream whose next bytes are a WebSocket's, and listens for heartbeats on it.
-    pub(super) fn open(wire: Arc<Wire>, registry: Arc<Registry>) -> Arc<Self> {
+    /// Takes a stream whose next bytes are a WebSocket's, and listens for heartbeats on it;
+    /// `read` are the first of them, if some have been read already. Also whether there is a
+    /// probe among these that has to be answered.
+    pub(super) fn open(
+        wire: Arc<Wire>,
+        registry: Arc<Registry>,
+        is_version_3: bool,
+        read: &mut [u8],
+    ) -> (Arc<Self>, bool) {
         let line = Arc::new(Self { wire, sid: OnceLock::new(), registry });
+        let mut reader = FrameReader::new(is_version_3);
+        let mut held = HeldBytes::default();
+        held.count(read, u64::MAX);
+        // They prove that the client is there, as the change of transport itself does.
+        let is_probed = reader.read(read).is_probed;
         line.wire.set_tap(Box::new(Listener {
             line: line.clone(),
-            reader: HeartbeatReader::default(),
+            reader,
+            held,
             is_trusted: false,
             is_blocked: false,
             is_stalled: Arc::default(),
         }));
-        line
+        (line, is_probed)
     }
 
     fn connection(&self) -> Option<Arc<Connection>> {
@@ -144,7 +164,8 @@ impl Drop for Line {
 /// Listens to what comes in on a WebSocket.
 struct Listener {
     line: Arc<Line>,
-    reader: HeartbeatReader,
+    reader: FrameReader,
+    held: HeldBytes,
     is_trusted: bool,
     /// The next frame announces more than may be held.
     is_blocked: bool,
@@ -180,18 +201,19 @@ impl Listener {
 }
 
 impl Tap for Listener {
-    fn see(&mut self, bytes: &[u8]) -> usize {
+    fn see(&mut self, bytes: &mut [u8]) -> Seen {
         let most = if self.is_trusted { u64::MAX } else { UNTRUSTED_BYTES as u64 };
-        let (beats, passed) = self.reader.count(bytes, most);
+        let passed = self.held.count(bytes, most);
         self.is_blocked = passed < bytes.len();
-        if beats > 0 {
-            self.line.beat(beats);
+        let Read { heartbeats, is_probed } = self.reader.read(&mut bytes[..passed]);
+        if heartbeats > 0 {
+            self.line.beat(heartbeats);
         }
-        passed
+        Seen { passed, owed: if is_probed { PROBED } else { &[] } }
     }
 
     fn room(&mut self) -> usize {
-        let held = usize::try_from(self.reader.held()).unwrap_or(usize::MAX);
+        let held = usize::try_from(self.held.held()).unwrap_or(usize::MAX);
         if self.is_trusted || held < UNCOUNTED && !self.is_blocked {
             return if self.is_trusted { usize::MAX } else { UNTRUSTED_BYTES - held };
         }

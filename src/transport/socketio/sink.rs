@@ -27,16 +27,25 @@ pub struct SocketTransport {
     sink: SocketSink,
     /// The way under which the connection is counted; an upgrade changes it.
     counted: &'static str,
+    /// The token that came with the connection.
+    token: Option<Box<serde_json::Value>>,
+    /// What is received before everything else.
+    first: Option<Box<Packet>>,
 }
 
 impl SocketTransport {
-    pub(super) fn new(socket: Arc<Socket>, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(
+        socket: Arc<Socket>,
+        connection: Arc<Connection>,
+        token: Option<serde_json::Value>,
+    ) -> Self {
         let (generation, counted) = (generation(&socket), transport(&socket));
         metrics::counter!("klatsch_socketio_connections_total", "engine" => generation,
             "transport" => counted)
         .increment(1);
         open_connections(&socket, counted).increment(1);
-        Self { sink: SocketSink { socket, connection }, counted }
+        let sink = SocketSink { socket, connection };
+        Self { sink, counted, token: token.map(Box::new), first: None }
     }
 
     /// Counts the connection under the way it takes now.
@@ -63,6 +72,17 @@ impl SocketTransport {
         extensions.get::<IpAddr>().copied().or_else(peer)
     }
 
+    /// The token that came with the connection, once: in the `auth` of the packet by which a
+    /// newer client connects, or in the query of its handshake.
+    pub fn take_token(&mut self) -> Option<serde_json::Value> {
+        self.token.take().map(|token| *token)
+    }
+
+    /// Has `packet` be received before what the client sends.
+    pub fn receive_first(&mut self, packet: Packet) {
+        self.first = Some(Box::new(packet));
+    }
+
     /// The headers of the request that began the session.
     pub fn headers(&self) -> &HeaderMap {
         &self.sink.socket.req_parts().headers
@@ -81,6 +101,9 @@ impl Transport for SocketTransport {
     async fn receive(&mut self) -> Option<Received<Packet>> {
         // What is answered in one go must not exceed the sink, so a burst makes pauses.
         tokio::task::coop::consume_budget().await;
+        if let Some(first) = self.first.take() {
+            return Some(Received::Frame(*first));
+        }
         let item = self.sink.connection.inbox.pop().await?;
         self.recount();
         let packet = match item {

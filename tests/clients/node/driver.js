@@ -3,7 +3,8 @@
 //
 //   {"id":1,"op":"open","client":"sio48","url":"http://…","transports":["polling"],"opts":{}}
 //       answers {"id":1,"ok":{"socket":1}} at once; connecting is reported. With "burst", that
-//       is emitted in the very moment it is connected
+//       is emitted in the very moment it is connected; with "early", these lists of an event
+//       and its arguments are emitted at once, so that the client keeps them until then
 //   {"id":2,"op":"emit","socket":1,"event":"message","args":[…],"ack":true}
 //       answers {"id":2,"ok":[…]} when acknowledged; without "ack" at once
 //   {"id":3,"op":"burst","socket":1,"event":"n","count":3000,"extra":{}}
@@ -47,7 +48,7 @@ function emitBurst(socket, { event, count, extra }) {
   for (let n = 0; n < count; n += 1) socket.emit(event, { n, ...extra });
 }
 
-function open({ client, url, transports, opts = {}, burst }) {
+function open({ client, url, transports, opts = {}, burst, early = [] }) {
   const connect = require(client);
   const number = ++made;
   const socket = connect(url, {
@@ -78,6 +79,7 @@ function open({ client, url, transports, opts = {}, burst }) {
   socket.on('disconnect', life('disconnect'));
   socket.on('connect_error', life('connect_error'));
   watchEngine(number, socket);
+  for (const [event, ...args] of early) socket.emit(event, ...args);
   return { socket: number };
 }
 

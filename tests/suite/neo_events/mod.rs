@@ -8,6 +8,7 @@ mod devices;
 mod example;
 mod extras;
 mod flood;
+mod identity;
 mod input;
 mod listened;
 mod logins;

@@ -111,7 +111,7 @@ async fn a_lock_that_others_keep_is_told_in_a_sentence() {
             _ => "DO GET_LOCK(CONCAT('klatsch.', LEFT(DATABASE(), 50)), 10)".to_owned(),
         };
         other.execute_unprepared(&lock).await.unwrap();
-        let refused = tokio::time::timeout(Duration::from_secs(60), store.migrate()).await;
+        let refused = tokio::time::timeout(Duration::from_mins(1), store.migrate()).await;
         let refused = refused.expect("it has a limit").unwrap_err();
         assert!(matches!(refused, StoreError::Locked { .. }), "{}: {refused:?}", database.name);
         assert!(refused.to_string().contains("lock of migrations"), "{refused}");

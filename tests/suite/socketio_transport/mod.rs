@@ -2,9 +2,11 @@
 
 mod ending;
 mod handshakes;
+mod official;
 mod order;
 mod packets;
 mod polling;
+mod upgrades;
 
 use std::{
     net::SocketAddr,

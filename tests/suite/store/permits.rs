@@ -272,8 +272,7 @@ async fn of_many_invitations_as_many_succeed_as_there_is_room() {
             under_way.spawn(async move { store.invite(permit, 5).await });
         }
         let outcomes = under_way.join_all().await;
-        let (invited, refused): (Vec<_>, Vec<_>) =
-            outcomes.into_iter().partition(|outcome| outcome.is_ok());
+        let (invited, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
         assert_eq!(invited.len(), 1, "{}: {refused:?}", pair.name);
         for outcome in refused {
             assert_eq!(kind(outcome), RefusalKind::Forbidden, "{}", pair.name);
@@ -282,12 +281,12 @@ async fn of_many_invitations_as_many_succeed_as_there_is_room() {
         // The same person twice is one member.
         let group = pair.gather(&[&world.bob]).await;
         let standing = fresh(&world.store, &world.ann, group).await;
-        let invitee = Invitee { user: people[0].id, member: false, in_circle: false };
-        let invite = |store: &Store| {
-            let (store, permit) = (store.clone(), policy::may_invite(&standing, invitee).unwrap());
+        let guest = Invitee { user: people[0].id, member: false, in_circle: false };
+        let ask = |store: &Store| {
+            let (store, permit) = (store.clone(), policy::may_invite(&standing, guest).unwrap());
             async move { store.invite(permit, 5).await }
         };
-        let (one, other) = tokio::join!(invite(&world.store), invite(&pair.other));
+        let (one, other) = tokio::join!(ask(&world.store), ask(&pair.other));
         assert!(one.is_ok() != other.is_ok(), "{}: {one:?} {other:?}", pair.name);
     }
 }
