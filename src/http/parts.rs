@@ -20,7 +20,7 @@ use crate::domain::{Refusal, RefusalKind};
 /// How many bytes the heads of parts, their boundaries and the parts that nobody asked for may take.
 pub(super) const ENVELOPE: u64 = 64 * 1024;
 /// Pieces may be as large as this.
-const PIECE: u64 = 64 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// A multipart body.
 pub(super) struct Parts {
@@ -46,7 +46,10 @@ impl Parts {
     pub(super) async fn of(request: Request) -> Option<Self> {
         let fed = Fed::default();
         let counted = fed.clone();
-        let mut request = request.map(|body| Body::new(PieceByPiece { body, fed: counted }));
+        let mut request = request.map(|body| {
+            let rest = Bytes::new();
+            Body::new(PieceByPiece { body, rest, fed: counted })
+        });
         // Files count for themselves; the extractor would stop at its own bound.
         DefaultBodyLimit::disable().apply(&mut request);
         let multipart = Multipart::from_request(request, &()).await.ok()?;
@@ -84,7 +87,7 @@ impl Fed {
         self.reset();
         let (all, files) = (&self.0.all, &self.0.of_files);
         // The last piece may belong to a file that has not been passed on.
-        if all.load(Ordering::Relaxed) > files.load(Ordering::Relaxed) + ENVELOPE + PIECE {
+        if all.load(Ordering::Relaxed) > files.load(Ordering::Relaxed) + ENVELOPE + PIECE as u64 {
             return Err(too_much());
         }
         Ok(())
@@ -115,6 +118,8 @@ fn too_much() -> Refusal {
 /// A body that is handed on a piece at a time, until too much of it leads nowhere.
 struct PieceByPiece {
     body: Body,
+    /// What has come and was not handed on.
+    rest: Bytes,
     fed: Fed,
 }
 
@@ -134,14 +139,21 @@ impl http_body::Body for PieceByPiece {
         if this.fed.is_full() {
             return Poll::Ready(Some(Err(axum::Error::new(too_much()))));
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-        if let Some(data) = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()) {
-            let bytes = data.len() as u64;
-            this.fed.0.all.fetch_add(bytes, Ordering::Relaxed);
-            this.fed.0.in_this_step.fetch_add(bytes, Ordering::Relaxed);
-            this.fed.0.pauses.store(true, Ordering::Relaxed);
+        if this.rest.is_empty() {
+            let Some(frame) = ready!(Pin::new(&mut this.body).poll_frame(context)) else {
+                return Poll::Ready(None);
+            };
+            match frame?.into_data() {
+                Ok(data) => this.rest = data,
+                Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+            }
         }
-        Poll::Ready(frame)
+        let piece = this.rest.split_to(this.rest.len().min(PIECE));
+        let bytes = piece.len() as u64;
+        this.fed.0.all.fetch_add(bytes, Ordering::Relaxed);
+        this.fed.0.in_this_step.fetch_add(bytes, Ordering::Relaxed);
+        this.fed.0.pauses.store(true, Ordering::Relaxed);
+        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 }
 

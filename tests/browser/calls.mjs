@@ -205,7 +205,7 @@ try {
   if (url.startsWith("https:")) {
     await together("sound, picture and data by TLS over the HTTP port", [tls, tls], where);
     await together("sound, picture and data, one side by TLS, the other over UDP", [tls, udp], where);
-    await doctor("polling,websocket,stun,turn_udp,turn_tcp,turn_tls");
+    await doctor("polling,websocket,token,stun,turn_udp,turn_tcp,turn_tls");
   } else {
     await closed("pages that are closed give back what they hold", where, 12);
     await together("sound, picture and data over UDP", [udp, udp], where);
@@ -213,7 +213,7 @@ try {
     await together("sound, picture and data, one side over UDP, the other over TCP", [udp, tcp], where);
     const http = { way: "tcp", port: new URL(url).port };
     await together("sound, picture and data over the HTTP port", [http, http], where);
-    await doctor("polling,websocket,stun,turn_udp,turn_tcp");
+    await doctor("polling,websocket,token,stun,turn_udp,turn_tcp");
     await refused("forged credentials are refused with 401", "forged");
     await refused("expired credentials are refused with 401", "expired");
   }

@@ -8,7 +8,7 @@ const CHECKLIST: [(&str, &[&str]); 16] = [
         &[
             "clients_of_every_generation_meet_in_one_conversation",
             "python_talks_on_every_transport",
-            "who_names_no_version_means_the_third",
+            "a_client_without_a_version_speaks_the_third",
         ],
     ),
     (

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::support::raw::Raw;
 use crate::support::world::{Person, World};
 
+/// Bytes that the system keeps for a reader; by itself it may keep all that is sent here.
+const ROOM: u32 = 64 << 10;
 /// Messages from before, so long that no socket takes them all.
 const BEFORE: usize = 600;
 /// Messages that come while nobody reads: many times what is held back for a connection.
@@ -93,7 +95,8 @@ async fn the_history_of_a_chat_reads_on() {
     let (world, ann, bob) = town().await;
     let open = async |me: &Person, other: &Person, more: &str| {
         let path = format!("/members/chat/?other_member_id={}{more}", other.id);
-        let mut raw = Raw::connect(&format!("ws://{}{path}", world.address), &[]).await;
+        let url = format!("ws://{}{path}", world.address);
+        let mut raw = Raw::connect_with_room(&url, &[], ROOM).await;
         raw.send(format!("Bearer {}", me.token)).await;
         raw
     };
@@ -115,7 +118,7 @@ async fn the_replay_of_a_room_reads_on() {
     let join = async |who: &Person| {
         let bearer = format!("Bearer {}", who.token);
         let url = format!("ws://{}/chat/stream/", world.address);
-        let mut raw = Raw::connect(&url, &[("authorization", &bearer)]).await;
+        let mut raw = Raw::connect_with_room(&url, &[("authorization", &bearer)], ROOM).await;
         let join = json!({ "command": "join", "room": room, "history": BEFORE });
         raw.send_json(&join).await;
         raw
@@ -136,7 +139,7 @@ async fn waiting_letters_read_on() {
     let (world, ann, bob) = town().await;
     let greet = async |who: &Person| {
         let url = format!("ws://{}/", world.port_of("courier"));
-        let mut raw = Raw::connect(&url, &[]).await;
+        let mut raw = Raw::connect_with_room(&url, &[], ROOM).await;
         raw.send(who.id.to_string()).await;
         assert_eq!(raw.text().await, format!("user id {} received", who.id));
         raw

@@ -92,7 +92,7 @@ async fn handshakes_that_come_a_byte_at_a_time_are_ended_and_disturb_nobody() {
             main,
             "/socket.io/?EIO=4&transport=websocket",
             "/courier".into(),
-            id.to_string(),
+            token.clone(),
             greeted.clone(),
         ),
         (own, page.as_str(), page.clone(), ask(), told()),
@@ -218,7 +218,7 @@ async fn readers_who_never_read_are_let_go_and_cost_no_memory() {
     chats.send(format!("Bearer {bob}")).await;
     assert_eq!(chats.json().await.as_array().map(Vec::len), Some(1));
     let mut letters = connect("/courier").await;
-    letters.send("2").await;
+    letters.send(bob.as_str()).await;
     assert_eq!(letters.text().await, "user id 2 received");
     let mut page = connect(&format!("/private-chat/{bob}/ann")).await;
     page.send(r#"{"type":"check-online"}"#).await;

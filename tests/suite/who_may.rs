@@ -156,7 +156,7 @@ impl Stage {
 }
 
 /// Routes about nothing that belongs to others.
-const OWN: [&str; 27] = [
+const OWN: [&str; 28] = [
     "/account/create",
     "/account/create/available",
     "/account/info",
@@ -179,6 +179,8 @@ const OWN: [&str; 27] = [
     "/device/message/first-message",
     // An older name of `/message/send`.
     "/device/message/send",
+    // An older name of `/conversation/message/list`.
+    "/message/list",
     "/media/find",
     // Under other names in the table, or read with the header.
     "/media/list",

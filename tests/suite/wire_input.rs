@@ -62,6 +62,7 @@ async fn a_giant_frame_of_members_chat_is_told_so_and_not_looked_into() {
     let site = Site::new();
     let ann = site.person("ann").await;
     site.person("bob").await;
+    site.run(&["user", "set", "ann@example.org", "--employee"]).await;
     let server = site.start().await;
     let base = server.url.replace("http", "ws");
     let mut raw = Raw::connect(&format!("{base}/members/chat/?other_member_id=2"), &[]).await;
@@ -79,7 +80,8 @@ async fn a_giant_frame_of_members_chat_is_told_so_and_not_looked_into() {
     let grown = grown.await;
     assert!(grown < 100, "{grown} MiB");
     raw.send("still here").await;
-    assert_eq!(raw.json().await["text"], "still here");
+    let echo = raw.json().await;
+    assert_eq!(echo["text"], "still here", "{echo}");
     server.kill().await;
 }
 
@@ -125,7 +127,7 @@ async fn numbers_and_texts_are_taken_as_clients_write_them() {
          \"text_message\":\"cut \\ud83d\"}}"
     );
     let begun = raw("/message/first-message", first).await;
-    assert_eq!(begun.status, 201, "{begun:?}");
+    assert_eq!(begun.status, 200, "{begun:?}");
     let id = begun.body["conversation_id"].as_i64().expect("an id");
     let forms = [format!("{id}.0"), format!("{id}e0"), format!("{id}.000E+0"), format!("{id}0e-1")];
     for form in forms {

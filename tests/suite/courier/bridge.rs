@@ -83,7 +83,9 @@ async fn files_arrive_as_lines_when_their_bytes_are_there() {
         assert!(words.starts_with(&line), "{words}");
         // Who comes later finds it in the order in which it appeared.
         b.vanish();
-        let mut b = world.client_of(&bob).await;
+        let mut b = world.stranger_to_letters("").await;
+        b.send(bob.token.as_str()).await;
+        b.text().await;
         loop {
             // Unless it was confirmed by then, what came before it comes before it again.
             let words = b.json().await["msg"].as_str().unwrap().to_owned();

@@ -143,7 +143,9 @@ async fn two_tabs_that_are_lost_one_after_the_other_both_come_back() {
         }
     }
     // Both lost, and back in the other order.
-    for tab in tabs {
+    for mut tab in tabs {
+        tab.packets().await;
+        tab.packets().await;
         tab.vanish();
     }
     stage.a.say(room, "both").await;

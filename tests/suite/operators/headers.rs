@@ -7,11 +7,17 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::support::site::{Process, Site};
 use crate::support::world::DEADLINE;
+
+const WEBSOCKET: &[u8] =
+    b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: localhost\r\n\
+    Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A server with a certificate of its own, and who trusts it.
 struct Protected {
@@ -46,10 +52,14 @@ impl Protected {
         self.server.url.strip_prefix("https://").unwrap()
     }
 
-    async fn ask(&self, method: &str, path: &str) -> (u16, HeaderMap) {
+    async fn connect(&self) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.place()).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        answer(self.connector.connect(name, stream).await.unwrap(), method, path).await
+        self.connector.connect(name, stream).await.unwrap()
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> (u16, HeaderMap) {
+        answer(self.connect().await, method, path).await
     }
 }
 
@@ -154,8 +164,12 @@ async fn every_answer_has_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_of_the_listener_have_them_too() {
     let protected = Protected::start("1").await;
-    let _held = TcpStream::connect(protected.place()).await.unwrap();
-    // What holds the one place may be counted a little later than it connected.
+    let mut holder = protected.connect().await;
+    holder.write_all(WEBSOCKET).await.unwrap();
+    let mut status = [0; 12];
+    holder.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 101");
+    // Others may still be leaving.
     let refused = async {
         loop {
             let (status, headers) = protected.ask("GET", "/").await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
@@ -44,13 +44,34 @@ impl Raw {
 
     /// The same; the status where no connection was opened.
     pub(crate) async fn try_connect(url: &str, headers: &[(&str, &str)]) -> Result<Self, u16> {
+        Self::open(url, headers, None).await
+    }
+
+    /// Connects with so few bytes of room for what is not read that the system does not widen it.
+    pub(crate) async fn connect_with_room(url: &str, headers: &[(&str, &str)], room: u32) -> Self {
+        match Self::open(url, headers, Some(room)).await {
+            Ok(raw) => raw,
+            Err(status) => panic!("{url} answers {status}"),
+        }
+    }
+
+    async fn open(url: &str, headers: &[(&str, &str)], room: Option<u32>) -> Result<Self, u16> {
         let mut request = url.into_client_request().expect("an address");
         for (name, value) in headers {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a header's name");
             let value = HeaderValue::from_str(value).expect("a header's value");
             request.headers_mut().insert(name, value);
         }
-        let connecting = tokio_tungstenite::connect_async(request);
+        let connecting = async {
+            let Some(room) = room else {
+                return tokio_tungstenite::connect_async(request).await;
+            };
+            let address = request.uri().authority().expect("an address").as_str().parse();
+            let socket = TcpSocket::new_v4()?;
+            socket.set_recv_buffer_size(room)?;
+            let stream = socket.connect(address.expect("numbers")).await?;
+            tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream)).await
+        };
         match timeout(DEADLINE, connecting).await.expect("an answer in time") {
             Ok((stream, _)) => Ok(Self { stream, probes: 0 }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
