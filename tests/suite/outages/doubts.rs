@@ -73,6 +73,8 @@ async fn insist(url: &str, token: &str, room: i64, text: &str) -> Value {
 /// Says it while answers to commits are lost, until nobody knows whether it was stored. What was surely not stored,
 /// as something else was being written, is said again.
 async fn say_in_doubt(lose: impl AsyncFn(bool), url: &str, token: &str, room: i64, text: &str) {
+    // Who comes and goes is written down too: nobody does, so that the message's commit is the first.
+    let _present = Wire::open(url, token).await.expect("it connects");
     loop {
         lose(true).await;
         let answer = say(url, token, room, text).await;
@@ -160,6 +162,10 @@ async fn a_courier_client_gets_what_was_in_doubt() {
                 _ => None,
             }
         };
+        // Nobody comes and goes, which would be written down too.
+        let mut present = Raw::connect(&courier, &[]).await;
+        present.send(&ann).await;
+        assert_eq!(present.text().await, "user id 1 received");
         assert_eq!(write("one").await, Some(true));
         assert_eq!(reader.json().await["msg"], "one");
         // The conversation is known already, so this concerns the message alone.

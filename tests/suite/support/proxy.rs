@@ -94,7 +94,8 @@ async fn lead(
             if *shared.silences.borrow() != opened_at {
                 continue;
             }
-            let commits = buffer[..n].windows(6).any(|word| word.eq_ignore_ascii_case(b"COMMIT"));
+            // In capitals as the drivers write it, not the name of the table.
+            let commits = buffer[..n].windows(6).any(|word| word == b"COMMIT");
             if commits && shared.swallow_commits.load(Ordering::SeqCst) {
                 deaf.store(true, Ordering::SeqCst);
             }
