@@ -15,7 +15,7 @@ const here = new URL(".", import.meta.url).pathname;
 const python = join(here, ".venv/bin/python");
 const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const firefox = process.env.FIREFOX ?? "/usr/bin/firefox-esr";
-const PATIENCE = 30_000;
+const PATIENCE = 120_000;
 
 /** A stack behind lines of JSON. */
 async function started(program, ...words) {

@@ -25,7 +25,7 @@ async fn calls_made_up_from_the_document_are_answered_as_it_says() {
     let (true, Some(mut client)) = (tester.exists(), node("tests/clients/openapi/run.mjs")) else {
         return skipped("calls made up from the OpenAPI document: schemathesis is not installed");
     };
-    let site = Site::new();
+    let site = Site::new().set("DATABASE__TIMEOUT", "60");
     let server = site.start().await;
     let url = server.url.clone();
     tokio::task::spawn_blocking(move || Program::start(client.arg(&url)).finish(PATIENCE))

@@ -197,6 +197,7 @@ async fn starve(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn readers_who_never_read_are_let_go_and_cost_no_memory() {
     let site = Site::new()
+        .set("DATABASE__TIMEOUT", "60")
         .set("DATABASE__SYNCHRONOUS", "normal")
         .set("LIMITS__MAX_TEXT_CHARS", WARMING.1.to_string())
         .set("LIMITS__SINK_BYTES", (SINK << 10).to_string());
