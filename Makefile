@@ -1,7 +1,7 @@
 # The ways in. Each target installs what the machine lacks when it may, and says what it cannot.
 
 .DEFAULT_GOAL := help
-.PHONY: help run web check test bench pairs
+.PHONY: help run web check test bench pairs soak
 
 CARGO ?= cargo
 
@@ -31,3 +31,7 @@ pairs: ## Try which WebRTC stacks meet through the relay; writes the table of do
 bench: ## Measure; the results are ratios, never a condition
 	@scripts/setup run
 	@scripts/bench
+
+soak: ## Ten minutes of everything that is bounded, beside a hundred honest clients
+	@scripts/setup run
+	KLATSCH_SOAK_SECONDS=600 $(CARGO) test --release --test suite soak:: -- --nocapture

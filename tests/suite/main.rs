@@ -31,6 +31,7 @@ mod resume;
 mod rosetta;
 mod secure;
 mod sixth_dialect;
+mod soak;
 mod socketio_transport;
 mod starving;
 mod store;
