@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -127,11 +127,11 @@ impl RawSocket {
             match self.phase {
                 Phase::Over => return Poll::Ready(None),
                 Phase::Discarding { .. } => {
-                    self.push(context);
+                    let _ = self.push(context);
                     self.discard(context);
                 }
                 Phase::Open | Phase::Answering | Phase::Closing { .. } => {
-                    self.push(context);
+                    let _ = self.push(context);
                     if let Poll::Ready(received) = self.read(context) {
                         return Poll::Ready(Some(received));
                     }
@@ -147,26 +147,22 @@ impl RawSocket {
         }
     }
 
-    /// Writes what there is to write, as far as the client takes it.
-    fn push(&mut self, context: &mut Context<'_>) {
-        if self.try_push(context).is_err() {
-            self.phase = Phase::Over;
-        }
+    /// Writes what there is to write, as far as the client takes it; ready when that was all.
+    fn push(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.try_push(context).map(|pushed| {
+            if pushed.is_err() {
+                self.phase = Phase::Over;
+            }
+        })
     }
 
-    fn try_push(&mut self, context: &mut Context<'_>) -> Result<(), Error> {
+    fn try_push(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            match Pin::new(&mut self.wire).poll_ready(context) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => return Ok(()),
-            }
+            ready!(Pin::new(&mut self.wire).poll_ready(context))?;
             let Some(message) = self.next_message() else { break };
             Pin::new(&mut self.wire).start_send(message)?;
         }
-        match Pin::new(&mut self.wire).poll_flush(context) {
-            Poll::Ready(flushed) => flushed,
-            Poll::Pending => Ok(()),
-        }
+        Pin::new(&mut self.wire).poll_flush(context)
     }
 
     /// What is to be written next.
@@ -221,7 +217,7 @@ impl RawSocket {
                         return Poll::Ready(received);
                     }
                     // A ping of the client's is answered, and a goodbye.
-                    self.push(context);
+                    let _ = self.push(context);
                 }
                 Some(Err(error)) => self.fail(&error),
                 None => self.phase = Phase::Over,
@@ -366,8 +362,8 @@ impl Transport for RawSocket {
             loop {
                 self.outbox.writer.register(context.waker());
                 let before = self.written;
-                self.push(context);
-                if self.phase != Phase::Open || self.outbox.is_empty() {
+                let pushed = self.push(context);
+                if self.phase != Phase::Open || pushed.is_ready() && self.outbox.is_empty() {
                     return Poll::Ready(());
                 }
                 if self.written > before {

@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use klatsch::clock::Clock;
 use klatsch::store::{Options, Store};
 use sea_orm::{ConnectionTrait, Database as Connector};
 use tempfile::TempDir;
+
+use super::world::DEADLINE;
 
 /// An empty database of a test's own.
 pub(crate) struct Database {
@@ -201,6 +203,11 @@ impl Server {
                 .args([&format!("-{signal}"), &pid])
                 .stderr(Stdio::null())
                 .status();
+            // Its threads stop one after another.
+            let begun = Instant::now();
+            while signal == "STOP" && !stands_still(&pid) && begun.elapsed() < DEADLINE {
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 
@@ -293,4 +300,14 @@ fn run(command: &str) {
     let output = Command::new("sh").args(["-c", command]).output().expect("a shell can be started");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command}: {said}");
+}
+
+/// Whether every thread of a process is stopped, or it has ended.
+fn stands_still(pid: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads.into_iter().flatten().flatten().all(|thread| {
+        let line = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The state stands behind the name, which is in brackets.
+        line.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
 }
