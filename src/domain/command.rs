@@ -42,6 +42,16 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+impl Command {
+    /// Whether the answer lists everything of its kind that there is, however much that is.
+    pub const fn lists_everything(&self) -> bool {
+        matches!(
+            self,
+            Self::Letters(LetterCommand::DescribeAll) | Self::Dialogs(DialogCommand::List)
+        )
+    }
+}
+
 /// What a client may ask. Identity is asked for apart, see `session::Intent`.
 #[derive(Clone, Debug)]
 pub enum Command {

@@ -19,6 +19,7 @@ pub mod neo;
 mod parts;
 pub mod private_chat;
 mod storage;
+mod streaming;
 pub mod web;
 
 use std::sync::Arc;

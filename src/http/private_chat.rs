@@ -25,9 +25,10 @@ use super::forwarded::own_authority;
 use super::identity::cookie;
 use super::layers::client_address;
 use super::multichat::SESSION_COOKIE;
+use super::streaming::in_turn;
 use super::{Named, Web, named};
 use crate::domain::{Credentials, Refusal, RefusalKind};
-use crate::service::{Caller, DialogPage};
+use crate::service::{Bulk, Caller, DialogPage};
 use crate::wire::plain;
 
 /// The page, with places to fill in.
@@ -73,8 +74,9 @@ impl Pages {
         };
         // A page elsewhere that links here must not make dialogs in its reader's name.
         let opens = self.web.is_own_visit(headers);
+        let turn = self.web.services().turn(caller.principal, Bulk::Others).await;
         match self.web.services().dialog_page(&caller, username, opens).await {
-            Ok(page) => self.show(&request, session, &page),
+            Ok(page) => in_turn(self.show(&request, session, &page), turn),
             Err(refusal) => trouble(&refusal),
         }
     }

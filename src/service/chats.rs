@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use super::attachments::unwritable;
-use super::{Caller, LIST_BYTES, Services};
+use super::{Bulk, Caller, LIST_BYTES, Services};
 use crate::domain::{
     Attached, ChatCommand, ChatReply, ClientRef, ConversationId, Dialect, Draft, FileDraft, FileId,
     Message, MessageId, Opened, Place, Principal, ReadingTurn, Refusal, RefusalKind, Sent, SmileId,
@@ -19,24 +16,6 @@ use crate::store::StoreError;
 const PAGE: u32 = 500;
 /// Messages of a history at most, however many have not reached their reader.
 const LONGEST: usize = 10_000;
-
-/// Whose histories are under way: one per account.
-#[derive(Clone, Debug)]
-pub(super) struct Readings(Cache<UserId, Arc<Semaphore>>);
-
-impl Default for Readings {
-    fn default() -> Self {
-        Self(Cache::new(100_000))
-    }
-}
-
-impl Readings {
-    async fn begin(&self, user: UserId) -> Option<OwnedSemaphorePermit> {
-        let turns = self.0.get_with(user, || Arc::new(Semaphore::new(1)));
-        // Nobody closes it.
-        turns.acquire_owned().await.ok()
-    }
-}
 
 /// Which part of the past is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +71,7 @@ impl Services {
             return Err(nobody());
         }
         let conversation = self.store_for(caller).open_direct(wish.reader, other).await?.id;
-        let turn = self.readings().begin(wish.reader).await;
+        let turn = self.turn(Principal::User(wish.reader), Bulk::History).await;
         self.attend_conversation(caller, conversation).await?;
         if let (true, Some(connection)) = (presence, caller.connection) {
             self.hub().subscribe(connection, Topic::Presence(other));

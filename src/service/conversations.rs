@@ -1,11 +1,11 @@
 //! Conversations: begun, looked at, changed by their members.
 
-use super::{Caller, LIST_BYTES, Services};
+use super::{Caller, LIST_BYTES, MessageList, Services};
 use crate::domain::{
-    Circle, CircleId, Conversation, ConversationId, Dialect, Email, Kind, Membership, Message,
-    Posted, Principal, Refusal, Text, User, UserId,
+    Circle, CircleId, Conversation, ConversationId, Dialect, Email, Kind, Membership, Posted,
+    Principal, Refusal, Text, User, UserId,
 };
-use crate::policy::{self, Beginning, Invitee, Seat, Standing};
+use crate::policy::{self, Beginning, Invitee, MayRead, Seat, Standing};
 use crate::store::{Cap, ListFrom, Opening, StoreError};
 
 /// The longest title, in characters.
@@ -21,7 +21,7 @@ pub struct ConversationContent {
     /// Who is in it; of a room only the one who asks.
     pub members: Vec<(Membership, User)>,
     /// What was said, oldest first, as far as lists go.
-    pub messages: Vec<Message>,
+    pub messages: MessageList,
 }
 
 /// The first words of a conversation.
@@ -51,6 +51,18 @@ impl Services {
     /// Where a list of messages in an answer ends.
     pub(super) fn cap(&self) -> Cap {
         Cap { messages: self.neo().list_max.get(), bytes: LIST_BYTES }
+    }
+
+    /// Messages of a conversation, as far as lists go.
+    pub(super) async fn list(
+        &self,
+        permit: &MayRead,
+        from: ListFrom,
+        quantity: usize,
+    ) -> Result<MessageList, StoreError> {
+        let place = Some((permit.kind(), permit.conversation()));
+        let entries = self.store().outline(permit, from, quantity, self.cap()).await?;
+        Ok(MessageList::new(self.store().clone(), place, entries))
     }
 
     /// A user by e-mail address.
@@ -87,7 +99,7 @@ impl Services {
         };
         let quantity = cap.unwrap_or(usize::MAX);
         let from = if cap.is_some() { ListFrom::Newest } else { ListFrom::Oldest };
-        let messages = self.store().list_messages(&permit, from, quantity, self.cap()).await?;
+        let messages = self.list(&permit, from, quantity).await?;
         Ok(ConversationContent { conversation, circle, members, messages })
     }
 

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use super::accounts::{too_often, unhashed, user_of, wrong_password};
 use super::circles::{check_title, unknown_circle};
-use super::{Caller, Services, found};
+use super::{Caller, MessageList, Services, found};
 use crate::auth::{Account, Attempt};
 use crate::domain::{
-    Circle, CircleChange, CircleId, Device, DeviceId, Event, Media, MediaOwner, Message, Principal,
-    Refusal, RefusalKind, Topic,
+    Circle, CircleChange, CircleId, Device, DeviceId, Event, Media, MediaOwner, Principal, Refusal,
+    RefusalKind, Topic,
 };
 use crate::hub::{News, Notice};
 use crate::policy::{self, MayEquip};
@@ -28,7 +28,7 @@ pub struct DeviceContent {
     /// Its circle.
     pub circle: Option<Circle>,
     /// What it wrote.
-    pub messages: Vec<Message>,
+    pub messages: MessageList,
     /// Its files.
     pub medias: Vec<Media>,
 }
@@ -117,10 +117,10 @@ impl Services {
 
     async fn content_of(&self, caller: &Caller, device: Device) -> Result<DeviceContent, Refusal> {
         let store = self.store();
-        let cap = self.cap();
+        let written = store.outline_of_device(&device, caller.principal, self.cap()).await?;
         Ok(DeviceContent {
             circle: store.find_circle(device.circle).await?,
-            messages: store.list_messages_of_device(&device, caller.principal, cap).await?,
+            messages: MessageList::new(store.clone(), None, written),
             medias: store.list_medias(MediaOwner::Device(device.id), None).await?,
             device,
         })

@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::hub::{News, Notice};
 use crate::policy;
+use crate::store::Newest;
 
 /// Messages of the largest page.
 const PAGE: u32 = 200;
@@ -254,17 +255,23 @@ impl Services {
     }
 
     async fn dialogs_of(&self, caller: &Caller, own: UserId) -> Result<Vec<Dialog>, Refusal> {
-        let partners = self.store().list_dialog_partners(own).await?;
-        let users = self.store().list_users_named(partners.keys().copied()).await?;
+        let dialogs = self.store().list_dialogs(own).await?;
+        let users = self.store().list_users_named(dialogs.iter().map(|one| one.with)).await?;
+        let mut users: HashMap<_, _> = users.into_iter().map(|user| (user.id, user)).collect();
         let mut list = Vec::with_capacity(users.len());
-        for user in users {
-            let Some(conversation) = partners.get(&user.id) else { continue };
-            let permit = policy::may_read(&*self.standing_in(caller, *conversation).await?)?;
-            let newest = self.store().shown_before(&permit, None, 1).await?.messages.pop();
-            let unread = self.store().count_unread(&permit).await?;
-            let place = newest.as_ref().and_then(|shown| shown.message.place);
-            let newest = newest.map(|shown| shown.message.id);
-            list.push((place, Dialog { with: Arc::new(user), unread, newest }));
+        for dialog in dialogs {
+            let Some(user) = users.remove(&dialog.with) else { continue };
+            let (place, newest) = match dialog.newest {
+                Newest::Nothing => (None, None),
+                Newest::Is(message) => (Some(Place::new(message.get())), Some(message)),
+                Newest::Hidden => {
+                    let standing = self.standing_in(caller, dialog.conversation).await?;
+                    let permit = policy::may_read(&standing)?;
+                    let newest = self.store().shown_before(&permit, None, 1).await?.messages.pop();
+                    newest.map_or((None, None), |one| (one.message.place, Some(one.message.id)))
+                }
+            };
+            list.push((place, Dialog { with: Arc::new(user), unread: dialog.unread, newest }));
         }
         list.sort_by(|(one, left), (other, right)| {
             other.cmp(one).then_with(|| left.with.username.cmp(&right.with.username))

@@ -128,14 +128,12 @@ impl Services {
             LetterCommand::Describe(of) => {
                 let standing = self.addressed(caller, of, None).await?;
                 let conversation = standing.conversation.clone();
-                self.describe(conversation).await.map(LetterReply::Described)
+                let described = self.describe(vec![conversation]).await?.pop();
+                described.map(LetterReply::Described).ok_or_else(no_conversation)
             }
             LetterCommand::DescribeAll => {
-                let mut all = Vec::new();
-                for conversation in self.store().list_letter_conversations(user).await? {
-                    all.push(self.describe(conversation).await?);
-                }
-                Ok(LetterReply::AllDescribed(all))
+                let all = self.store().list_letter_conversations(user).await?;
+                self.describe(all).await.map(LetterReply::AllDescribed)
             }
             LetterCommand::ReadBefore { of, before, limit } => {
                 self.read_before(caller, of, before, limit).await
@@ -297,10 +295,17 @@ impl Services {
         Ok(statuses)
     }
 
-    async fn describe(&self, conversation: Conversation) -> Result<Description, Refusal> {
-        let members = self.store().list_members(conversation.id).await?;
-        let members = members.into_iter().map(|(_, user)| Arc::new(user)).collect();
-        Ok(Description { conversation, members })
+    async fn describe(
+        &self,
+        conversations: Vec<Conversation>,
+    ) -> Result<Vec<Description>, Refusal> {
+        let ids: Vec<_> = conversations.iter().map(|conversation| conversation.id).collect();
+        let mut members = self.store().list_members_of(&ids).await?;
+        let described = conversations.into_iter().map(|conversation| {
+            let members = members.remove(&conversation.id).unwrap_or_default();
+            Description { conversation, members }
+        });
+        Ok(described.collect())
     }
 
     async fn read_before(

@@ -19,6 +19,7 @@ mod execute;
 pub(crate) mod fixture;
 mod identity;
 mod letters;
+mod listings;
 mod messages;
 mod naming;
 mod pace;
@@ -27,6 +28,7 @@ mod presence;
 mod revisions;
 mod rooms;
 mod storage;
+mod turns;
 mod typing;
 
 use std::net::IpAddr;
@@ -48,6 +50,7 @@ use crate::store::{Files, Store};
 use calls::Desk;
 use letters::Letters;
 use pace::Pace;
+use turns::Turns;
 
 pub use accounts::{Modification, Profile, Registration};
 pub use attachments::{Announced, Belonging, Opened, Upload, named_owner};
@@ -56,9 +59,11 @@ pub use circles::CircleContent;
 pub use conversations::{ConversationContent, FirstMessage};
 pub use devices::DeviceContent;
 pub use dialogs::DialogPage;
+pub use listings::{MessageList, Reader};
 pub use naming::{guess, stored_name};
 pub use presence::{Binding, Hearing, PresenceTeller};
 pub use storage::{NoSmile, Picture};
+pub use turns::{Bulk, LARGE_ANSWER, Turn};
 pub use typing::Typing;
 
 pub use crate::store::{Amended, Amount, Description, ListFrom, PricedSmile, UserChange};
@@ -86,7 +91,7 @@ pub struct Services {
     places: Places,
     letters: Arc<Letters>,
     pace: Arc<Pace>,
-    readings: chats::Readings,
+    turns: Arc<Turns>,
     desk: Arc<Desk>,
 }
 
@@ -132,9 +137,9 @@ impl Services {
         let places = Places::start(parts.store.clone());
         let letters = Arc::new(Letters::new(parts.courier.clone()));
         let pace = Arc::new(Pace::new(&parts.limits));
-        let readings = chats::Readings::default();
+        let turns = Arc::default();
         let (desk, jobs) = Desk::new(parts.store.hub().clone());
-        let services = Self { parts: Arc::new(parts), places, letters, pace, readings, desk };
+        let services = Self { parts: Arc::new(parts), places, letters, pace, turns, desk };
         services.attend_calls(jobs);
         services
     }
@@ -146,14 +151,14 @@ impl Services {
         let run = {
             let desk = Weak::clone(&desk);
             let (places, letters) = (self.places.clone(), Arc::clone(&self.letters));
-            let (pace, readings) = (Arc::clone(&self.pace), self.readings.clone());
+            let (pace, turns) = (Arc::clone(&self.pace), Arc::clone(&self.turns));
             move |errand| {
                 let there = parts.upgrade().zip(desk.upgrade());
                 let (places, letters) = (places.clone(), Arc::clone(&letters));
-                let (pace, readings) = (Arc::clone(&pace), readings.clone());
+                let (pace, turns) = (Arc::clone(&pace), Arc::clone(&turns));
                 async move {
                     let Some((parts, desk)) = there else { return };
-                    let services = Self { parts, places, letters, pace, readings, desk };
+                    let services = Self { parts, places, letters, pace, turns, desk };
                     services.run_errand(errand).await;
                 }
             }
@@ -186,10 +191,6 @@ impl Services {
 
     fn places(&self) -> &Places {
         &self.places
-    }
-
-    fn readings(&self) -> &chats::Readings {
-        &self.readings
     }
 
     fn typing(&self) -> &Typing {

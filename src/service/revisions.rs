@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Caller, Services};
+use super::{Caller, MessageList, Services};
 use crate::domain::{ConversationId, Message, MessageId, Refusal, Reply, Shown, Text, Written};
 use crate::policy;
 use crate::store::ListFrom;
@@ -41,11 +41,10 @@ impl Services {
         id: ConversationId,
         from: ListFrom,
         quantity: usize,
-    ) -> Result<Vec<Written>, Refusal> {
+    ) -> Result<MessageList, Refusal> {
         let standing = self.standing_in(caller, id).await?;
         let permit = policy::may_read(&standing)?;
-        let messages = self.store().list_messages(&permit, from, quantity, self.cap()).await?;
-        Ok(self.store().written(standing.conversation.kind, id, messages).await?)
+        Ok(self.list(&permit, from, quantity).await?)
     }
 
     /// Changes the words of a message.

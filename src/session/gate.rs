@@ -16,7 +16,7 @@ use super::connection::{Connection, Hold, Shown};
 use super::pace::Pass;
 use super::{Intent, Pace, Request, Session};
 use crate::domain::{Credentials, Identified, Outcome, Refusal, RefusalKind, Reply};
-use crate::service::{Binding, Caller, Services};
+use crate::service::{Binding, Bulk, Caller, Services, Turn};
 use crate::telemetry;
 use crate::transport::{Close, Received, Transport};
 
@@ -118,7 +118,15 @@ impl Gate {
         let connection =
             Connection::attach(session, transport.sink(), self.services.clone(), self.limits.held);
         let opened = Instant::now();
-        Box::new(Lane { gate: self.clone(), connection, transport, address, pace, opened })
+        Box::new(Lane {
+            gate: self.clone(),
+            connection,
+            transport,
+            address,
+            pace,
+            opened,
+            turn: None,
+        })
     }
 
     /// Ends all connections, spread over the drain time, and waits for the last.
@@ -137,6 +145,8 @@ struct Lane<S: Session, T: Transport<Incoming = S::Incoming, Outgoing = S::Outgo
     address: IpAddr,
     pace: Pace,
     opened: Instant,
+    /// Kept while a reply that may be large is written.
+    turn: Option<Turn>,
 }
 
 /// What a lane has to deal with next.
@@ -304,6 +314,7 @@ where
         if self.connection.take_replied() {
             self.transport.flush().await;
         }
+        self.turn = None;
     }
 
     /// Lets the connection speak for somebody who was identified before it was opened.
@@ -359,7 +370,11 @@ where
                 Ok(Reply::Forgotten)
             }
             Intent::Run(command) => {
-                services.execute(self.connection.caller().as_ref(), command).await
+                let caller = self.connection.caller();
+                if let Some(caller) = caller.filter(|_| command.lists_everything()) {
+                    self.turn = Some(services.turn(caller.principal, Bulk::Others).await);
+                }
+                services.execute(caller.as_ref(), command).await
             }
         }
     }

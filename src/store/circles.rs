@@ -2,9 +2,12 @@
 //!
 //! Removed circles are as if they had never been.
 
-use entity::{circle_invites, circle_members, circles, devices, users};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use std::collections::HashMap;
 
+use entity::{circle_invites, circle_members, circles, devices, users};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+
+use super::conversations::NAMED;
 use super::{Store, StoreError};
 use crate::domain::{
     Circle, CircleId, CircleLink, CircleLinkId, DeviceId, Invite, InviteId, Principal, Privilege,
@@ -183,12 +186,13 @@ impl Store {
             .order_by_asc(circle_members::Column::Id)
             .all(self.reads())
             .await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for (row, of) in rows {
-            let Some(of) = of else { continue };
-            found.push((link(&row)?, self.with_device(of).await?));
-        }
-        Ok(found)
+        let rows: Vec<_> = rows.into_iter().filter_map(|(row, of)| Some((row, of?))).collect();
+        let devices = self.devices_of(rows.iter().map(|(_, of)| of.id)).await?;
+        let with_device = |of: circles::Model| {
+            let device = devices.get(&of.id).copied();
+            circle(of, device)
+        };
+        rows.into_iter().map(|(row, of)| Ok((link(&row)?, with_device(of)))).collect()
     }
 
     /// Who is in a circle, oldest membership first.
@@ -233,12 +237,13 @@ impl Store {
             .order_by_asc(circle_invites::Column::Id)
             .all(self.reads())
             .await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for (row, of) in rows {
-            let Some(of) = of else { continue };
-            found.push((invite(&row), self.with_device(of).await?));
-        }
-        Ok(found)
+        let rows: Vec<_> = rows.into_iter().filter_map(|(row, of)| Some((row, of?))).collect();
+        let devices = self.devices_of(rows.iter().map(|(_, of)| of.id)).await?;
+        let with_device = |of: circles::Model| {
+            let device = devices.get(&of.id).copied();
+            circle(of, device)
+        };
+        Ok(rows.into_iter().map(|(row, of)| (invite(&row), with_device(of))).collect())
     }
 
     /// Who is invited into a circle, oldest first.
@@ -268,12 +273,24 @@ impl Store {
         circle_ids(self.reads(), principal).await
     }
 
-    async fn with_device(&self, row: circles::Model) -> Result<Circle, StoreError> {
-        let device = devices::Entity::find()
-            .filter(devices::Column::CircleId.eq(row.id))
-            .filter(devices::Column::Live.eq(1))
-            .one(self.reads())
-            .await?;
-        Ok(circle(row, device.map(|device| device.id)))
+    /// The devices of circles, by circle.
+    async fn devices_of(
+        &self,
+        circles: impl Iterator<Item = i64>,
+    ) -> Result<HashMap<i64, i64>, StoreError> {
+        let (circles, mut found): (Vec<_>, _) = (circles.collect(), HashMap::new());
+        for circles in circles.chunks(NAMED) {
+            let rows: Vec<(i64, i64)> = devices::Entity::find()
+                .select_only()
+                .column(devices::Column::CircleId)
+                .column(devices::Column::Id)
+                .filter(devices::Column::CircleId.is_in(circles.iter().copied()))
+                .filter(devices::Column::Live.eq(1))
+                .into_tuple()
+                .all(self.reads())
+                .await?;
+            found.extend(rows);
+        }
+        Ok(found)
     }
 }

@@ -3,10 +3,13 @@
 //! Removed conversations are as if they had never been; ended memberships are found only
 //! where a message names them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use entity::{conversations, members, users};
-use sea_orm::{ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::{Store, StoreError};
 use crate::domain::{
@@ -205,6 +208,46 @@ impl Store {
                 Some(membership(&row).map(|membership| (membership, user)))
             })
             .collect()
+    }
+
+    /// Who belongs to these conversations, each in the order of their memberships, oldest first.
+    pub async fn list_members_of(
+        &self,
+        conversations: &[ConversationId],
+    ) -> Result<HashMap<ConversationId, Vec<Arc<User>>>, StoreError> {
+        let mut belonging: Vec<(i64, i64)> = Vec::new();
+        for some in conversations.chunks(NAMED) {
+            let rows: Vec<(i64, i64)> = members::Entity::find()
+                .select_only()
+                .column(members::Column::ConversationId)
+                .column(members::Column::UserId)
+                .filter(members::Column::ConversationId.is_in(some.iter().map(|id| id.get())))
+                .filter(members::Column::Live.eq(1))
+                .order_by_asc(members::Column::Id)
+                .into_tuple()
+                .all(self.reads())
+                .await?;
+            belonging.extend(rows);
+        }
+        // Many share the same people: each is read once.
+        let named: BTreeSet<_> = belonging.iter().map(|(_, user)| *user).collect();
+        let named: Vec<_> = named.into_iter().collect();
+        let mut faces = HashMap::new();
+        for ids in named.chunks(NAMED) {
+            let rows = users::Entity::find()
+                .filter(users::Column::Id.is_in(ids.iter().copied()))
+                .all(self.reads())
+                .await?;
+            faces.extend(rows.into_iter().map(|row| (row.id, Arc::new(self.user(row)))));
+        }
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for (conversation, user) in belonging {
+            if let Some(face) = faces.get(&user) {
+                let members = found.entry(ConversationId::new(conversation)).or_default();
+                members.push(Arc::clone(face));
+            }
+        }
+        Ok(found)
     }
 
     /// A user's living membership of a conversation.

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use super::conversations::living;
 use super::marks::Marks;
 use super::messages::head;
-use super::receipts::{late_between, marked, ranges};
+use super::receipts::{late_between, marked, ranges, ranges_of};
 use super::shown::seq_at;
 use super::{Store, StoreError};
 use crate::domain::{
@@ -208,14 +208,15 @@ impl Store {
         places: &[(Seq, Place)],
     ) -> Result<Vec<Vec<Reception>>, StoreError> {
         let mut receptions = vec![Vec::new(); places.len()];
-        for row in living(self.reads(), conversation).await? {
+        let rows = living(self.reads(), conversation).await?;
+        let links: Vec<_> = rows.iter().map(|row| row.id).collect();
+        let mut stored = ranges_of(self.reads(), &links).await?;
+        for row in rows {
             let (user, link) = (UserId::new(row.user_id), LinkId::new(row.id));
             if Principal::User(user) == author {
                 continue;
             }
-            let stored = ranges(self.reads(), link).await?;
-            let seen =
-                Marks::new(row.read_shown, stored.iter().map(|row| (row.low, row.high)).collect());
+            let seen = Marks::new(row.read_shown, stored.remove(&row.id).unwrap_or_default());
             let delivered = self.delivered_to(link, row.delivered_shown).await;
             for (index, (seq, place)) in places.iter().enumerate() {
                 if seq.get() <= row.joined_seq {

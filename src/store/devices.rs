@@ -2,21 +2,17 @@
 //!
 //! A removed device keeps its row, because messages name it; its user name becomes free.
 
-use entity::{circle_members, conversations, devices, members, messages};
+use entity::{circle_members, devices};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait,
 };
 
 use super::companies::changed;
 use super::locks::{
     circle_standing_under_lock, lock_circle, require_active_administrator, require_administrator,
 };
-use super::messages::{Cap, message};
 use super::{Changed, Ending, Store, StoreError, Tx};
-use crate::domain::{
-    CircleChange, CircleId, Device, DeviceId, Message, Principal, Privilege, UserId,
-};
+use crate::domain::{CircleChange, CircleId, Device, DeviceId, Principal, Privilege, UserId};
 use crate::hub::News;
 use crate::policy::{self, MayAdminister, MayEquip, MayRenameDevice};
 
@@ -149,51 +145,6 @@ impl Store {
             username: row.username,
             password: row.first_password,
         }))
-    }
-
-    /// What a device wrote in those of its circle's conversations in which somebody takes part, oldest first, up to
-    /// the cap.
-    pub async fn list_messages_of_device(
-        &self,
-        device: &Device,
-        reader: Principal,
-        cap: Cap,
-    ) -> Result<Vec<Message>, StoreError> {
-        let mut here = conversations::Entity::find()
-            .select_only()
-            .column(conversations::Column::Id)
-            .filter(conversations::Column::CircleId.eq(device.circle.get()))
-            .filter(conversations::Column::DeletedAt.is_null());
-        match reader {
-            Principal::User(user) => {
-                let own = members::Entity::find()
-                    .select_only()
-                    .column(members::Column::ConversationId)
-                    .filter(members::Column::UserId.eq(user.get()))
-                    .filter(members::Column::Live.eq(1));
-                here = here.filter(conversations::Column::Id.in_subquery(own.into_query()));
-            }
-            Principal::Device(id) if id == device.id => {
-                here = here.filter(conversations::Column::DeviceAccess.eq(true));
-            }
-            Principal::Device(_) => return Ok(Vec::new()),
-        }
-        let rows = messages::Entity::find()
-            .filter(messages::Column::ConversationId.in_subquery(here.into_query()))
-            .filter(messages::Column::Sender.eq(Principal::Device(device.id).to_db()))
-            .filter(messages::Column::DeletedAt.is_null())
-            .order_by_asc(messages::Column::Id)
-            .limit(cap.messages as u64)
-            .all(self.reads())
-            .await?;
-        let mut bytes = 0;
-        rows.into_iter()
-            .take_while(|row| {
-                bytes += row.text.len();
-                bytes <= cap.bytes
-            })
-            .map(message)
-            .collect()
     }
 
     /// The devices of the circles in which a user is `ADMIN`.

@@ -1,4 +1,4 @@
-//! Messages, as they are read: one by one, or as a list from either end.
+//! Messages, as they are read: one by one, or a range of them.
 //!
 //! Lists are bounded ranges of `seq`, which has no gaps: an open range with a limit may be
 //! planned as a scan once a statement is prepared (STORE 7, pitfall 2).
@@ -19,30 +19,6 @@ use crate::domain::{
     Authorship, Conversation, ConversationId, FileId, Kind, LinkId, Membership, Message, MessageId,
     MessageKind, Place, Principal, Revision, Seq, Smile, SmileId, Timestamp, Written,
 };
-use crate::policy::MayRead;
-
-/// How many places a list is read at a time.
-const STRIDE: i64 = 500;
-
-/// Which messages of a conversation a list begins or ends with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListFrom {
-    /// The oldest.
-    Oldest,
-    /// The newest.
-    Newest,
-    /// The newest before this one.
-    Before(MessageId),
-}
-
-/// Where a list ends whatever was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cap {
-    /// At most so many messages.
-    pub messages: usize,
-    /// At most about so many bytes of answer.
-    pub bytes: usize,
-}
 
 /// A row as the message it stands for, without its files.
 pub(super) fn message(row: messages::Model) -> Result<Message, StoreError> {
@@ -187,65 +163,10 @@ pub(super) async fn range(
     rows.into_iter().map(message).collect()
 }
 
-/// About how many bytes a message takes in an answer: its words stand beside each file again.
-fn weight(message: &Message) -> usize {
-    (message.text.len() + 512) * (1 + message.media_count as usize)
-}
-
 impl Store {
     /// A message with its files, removed or not.
     pub async fn find_message(&self, id: MessageId) -> Result<Option<Message>, StoreError> {
         find_message(self.reads(), id).await
-    }
-
-    /// Messages that were not removed, ascending, without their files.
-    pub async fn list_messages(
-        &self,
-        permit: &MayRead,
-        from: ListFrom,
-        quantity: usize,
-        cap: Cap,
-    ) -> Result<Vec<Message>, StoreError> {
-        let conversation = permit.conversation();
-        let (last_seq, _) = head(self.reads(), conversation).await?;
-        let (mut low, mut high) = (1, last_seq);
-        if let ListFrom::Before(id) = from {
-            let found = messages::Entity::find_by_id(id.get()).one(self.reads()).await?;
-            high = found
-                .filter(|row| row.conversation_id == conversation.get())
-                .map_or(0, |row| row.seq - 1);
-        }
-        let quantity = quantity.min(cap.messages);
-        let (mut list, mut bytes) = (Vec::new(), 0);
-        'reading: while low <= high && list.len() < quantity {
-            // Not too few: there may be nothing but removed ones for a while.
-            let stride = ((quantity - list.len()) as i64).clamp(50, STRIDE);
-            let mut some = match from {
-                ListFrom::Oldest => {
-                    low += stride;
-                    range(self.reads(), conversation, low - stride, high.min(low - 1)).await?
-                }
-                ListFrom::Newest | ListFrom::Before(_) => {
-                    high -= stride;
-                    range(self.reads(), conversation, low.max(high + 1), high + stride).await?
-                }
-            };
-            if from != ListFrom::Oldest {
-                some.reverse();
-            }
-            for message in some.into_iter().filter(|message| message.deleted.is_none()) {
-                bytes += weight(&message);
-                if bytes > cap.bytes || list.len() == quantity {
-                    break 'reading;
-                }
-                list.push(message);
-            }
-        }
-        if from != ListFrom::Oldest {
-            list.reverse();
-        }
-        self.tell_read(permit.kind(), conversation, &mut list).await?;
-        Ok(list)
     }
 
     /// Messages with their files and by what right they were written.

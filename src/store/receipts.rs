@@ -3,7 +3,7 @@
 //! Cursors count in `shown`. What a cursor cannot say, messages read out of order, lies in
 //! ranges above it, and disappears when the cursor passes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use entity::{members, message_changes, messages, read_ranges};
 use sea_orm::{
@@ -251,6 +251,24 @@ pub(super) async fn ranges(
 ) -> Result<Vec<read_ranges::Model>, StoreError> {
     let member = read_ranges::Column::MemberId.eq(link.get());
     Ok(read_ranges::Entity::find().filter(member).all(db).await?)
+}
+
+/// The same of many members.
+pub(super) async fn ranges_of(
+    db: &impl ConnectionTrait,
+    links: &[i64],
+) -> Result<HashMap<i64, Vec<(i64, i64)>>, StoreError> {
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    for links in links.chunks(MANY) {
+        let rows = read_ranges::Entity::find()
+            .filter(read_ranges::Column::MemberId.is_in(links.iter().copied()))
+            .all(db)
+            .await?;
+        for row in rows {
+            found.entry(row.member_id).or_default().push((row.low, row.high));
+        }
+    }
+    Ok(found)
 }
 
 /// Everything up to a place has reached the reader's courier client.

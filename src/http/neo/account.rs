@@ -9,7 +9,7 @@ use crate::http::Web;
 use crate::http::body::{number_key, text_key};
 use crate::http::error::{Answer, At, Success};
 use crate::http::identity::{DEVICE_COOKIE, USER_COOKIE, Who};
-use crate::service::{Modification, Profile, Registration};
+use crate::service::{Bulk, Modification, Profile, Registration};
 use crate::wire::neo::{self as shape, Dates};
 
 /// Bytes of a token that a cookie may hold.
@@ -35,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/user/info", "Shows an account, without `user_id` one's own.", info)
             .alias("/account/info")
             .twin("/user/info/{user_id}")
+            .lists(Bulk::Others)
             .by(Who::Either)
             .takes([number_key("user_id").optional()])
             .gives([("content", "User.content")])

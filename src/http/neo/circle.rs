@@ -9,7 +9,7 @@ use crate::http::Web;
 use crate::http::body::{Key, number_key, text_key};
 use crate::http::error::{Answer, At, Success};
 use crate::http::identity::Who;
-use crate::service::CircleContent;
+use crate::service::{Bulk, CircleContent};
 use crate::wire::neo::{self as shape, Dates};
 
 const CIRCLE: Key = number_key("circle_id");
@@ -29,12 +29,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/circle/info", "Shows a circle; a device sees its own.", info)
             .twin("/circle/info/{circle_id}")
             .by(Who::Either)
+            .lists(Bulk::Others)
             .takes([CIRCLE.optional()])
             .gives([("content", "Circle.content")])
             .fails([403, 404]),
         Route::post("/circle/list", "Lists one's circles.", list)
             .twin("/user/circle/list")
             .by(Who::User)
+            .lists(Bulk::Others)
             .gives([("content", "[Circle.simple]")]),
         Route::post("/circle/invite", "Invites a user, who is told.", invite)
             .by(Who::Either)

@@ -5,15 +5,17 @@
 use axum::http::StatusCode;
 use serde_json::Value;
 
+use super::lists::{BEGINNING, write_simple};
 use super::route::{Ask, Route, Verb};
 use crate::domain::{CircleId, ConversationId, RefusalKind};
 use crate::http::Web;
 use crate::http::body::{flag_key, number_key, text_key};
 use crate::http::error::{Answer, At, Success};
 use crate::http::identity::Who;
-use crate::service::ConversationContent;
+use crate::http::streaming::{self, Interrupted, Object, Writer};
+use crate::service::{Bulk, ConversationContent};
 use crate::wire::neo::{
-    Dates, conversation_content, conversation_simple, user_conversation_content,
+    Dates, conversation_content, conversation_simple, message_simple, user_conversation_content,
 };
 
 /// The routes, in the page's order.
@@ -24,12 +26,14 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/conversation/info", "Shows a conversation with everything in it.", info)
             .twin("/conversation/info/{conversation_id}")
             .by(Who::Either)
+            .lists(Bulk::Messages)
             .takes([id(), number_key("latest").optional()])
             .gives([("content", "Conversation.content")])
             .fails([403, 404]),
         Route::post("/conversation/list", "Lists one's conversations in a circle.", list)
             .twin("/conversation/list/{circle_id}")
             .by(Who::Either)
+            .lists(Bulk::Others)
             .takes([number_key("circle_id")])
             .gives([("content", "[Conversation.simple]")])
             .fails([403, 404]),
@@ -90,16 +94,42 @@ fn id(ask: &Ask) -> Result<ConversationId, crate::domain::Refusal> {
 async fn info(web: Web, ask: Ask) -> Answer {
     let latest = ask.keys.maybe_number("latest", |n| usize::try_from(n).unwrap_or(0))?;
     let shown = web.services().show_conversation(ask.caller()?, id(&ask)?, latest).await?;
-    Ok(Success::content(content(&shown)))
+    let answer = streaming::respond(|out| write_content(out, shown)).await?;
+    Ok(Success::default().whole(answer))
 }
 
-fn content(shown: &ConversationContent) -> Value {
+/// Conversation.content; each message stands there twice, in its link and in the list of all.
+async fn write_content(mut out: Writer, shown: ConversationContent) -> Result<Writer, Interrupted> {
     let ConversationContent { conversation, circle, members, messages } = shown;
-    let links = members.iter().map(|(membership, user)| {
-        let own = messages.iter().filter(|message| message.link == Some(membership.link));
-        user_conversation_content(membership, user, conversation, own, Dates::Rest)
-    });
-    conversation_content(conversation, circle.as_ref(), links.collect(), messages, Dates::Rest)
+    let shape = conversation_content(&conversation, circle.as_ref(), Dates::Rest);
+    out.text(BEGINNING).await?;
+    let mut whole = Object::new(shape);
+    whole.until(&mut out, "links").await?;
+    out.text("[").await?;
+    let links: Vec<_> = members.iter().map(|(membership, _)| membership.link).collect();
+    let (own, counts) = messages.grouped(&links);
+    let (mut own, mut first) = (own.reader(), true);
+    for ((membership, user), count) in members.iter().zip(counts) {
+        out.separate(&mut first).await?;
+        let shape = user_conversation_content(membership, user, &conversation, Dates::Rest);
+        let mut link = Object::new(shape);
+        link.until(&mut out, "messages").await?;
+        out.text("[").await?;
+        let mut first = true;
+        for _ in 0..count {
+            if let Some(message) = own.next().await? {
+                out.item(&mut first, &message_simple(&message, Dates::Rest)).await?;
+            }
+        }
+        out.text("]").await?;
+        link.end(&mut out).await?;
+    }
+    out.text("]").await?;
+    whole.until(&mut out, "messages").await?;
+    write_simple(&mut out, &messages).await?;
+    whole.end(&mut out).await?;
+    out.text("}").await?;
+    Ok(out)
 }
 
 async fn list(web: Web, ask: Ask) -> Answer {

@@ -3,13 +3,15 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use super::lists::{BEGINNING, write_simple};
 use super::route::{Ask, Route, Verb};
-use crate::domain::{CircleId, DeviceId, Refusal, RefusalKind};
+use crate::domain::{Circle, CircleId, Device, DeviceId, Media, Refusal, RefusalKind};
 use crate::http::Web;
 use crate::http::body::{Key, number_key, text_key};
 use crate::http::error::{Answer, At, Failure, Success};
 use crate::http::identity::Who;
-use crate::service::DeviceContent;
+use crate::http::streaming::{self, Interrupted, Object, Writer};
+use crate::service::{Bulk, DeviceContent};
 use crate::wire::neo::{self as shape, Dates};
 
 const DEVICE: Key = number_key("device_id");
@@ -33,6 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/device/info", "Shows a device; a device without `device_id` itself.", info)
             .twin("/device/info/{device_id}")
             .by(Who::Either)
+            .lists(Bulk::Messages)
             .takes([DEVICE.optional()])
             .gives([("content", "Device.content")])
             .fails([403, 404]),
@@ -89,7 +92,8 @@ async fn info(web: Web, ask: Ask) -> Answer {
     let id = ask.keys.maybe_number("device_id", DeviceId::new)?.or(caller.principal.device());
     let id = id.ok_or_else(|| Refusal::malformed("device_id is missing"))?;
     let content = web.services().device_content(caller, id).await?;
-    Ok(Success::content(device_content(&content)))
+    let answer = streaming::respond(|out| write_content(out, content)).await?;
+    Ok(Success::default().whole(answer))
 }
 
 async fn update(web: Web, ask: Ask) -> Answer {
@@ -116,13 +120,25 @@ async fn buy(web: Web, ask: Ask) -> Answer {
         .await
         .at(RefusalKind::NotFound, StatusCode::BAD_REQUEST)
         .at(RefusalKind::Forbidden, StatusCode::BAD_REQUEST)?;
-    Ok(Success::content(device_content(&content)))
+    let answer = streaming::respond(|out| write_content(out, content)).await?;
+    Ok(Success::default().whole(answer))
 }
 
 /// Device.content.
-fn device_content(content: &DeviceContent) -> Value {
+async fn write_content(mut out: Writer, content: DeviceContent) -> Result<Writer, Interrupted> {
     let DeviceContent { device, circle, messages, medias } = content;
-    let (messages, medias) = (messages.iter(), medias.iter());
+    out.text(BEGINNING).await?;
+    let mut whole = Object::new(device_content(&device, circle.as_ref(), &medias));
+    whole.until(&mut out, "messages").await?;
+    write_simple(&mut out, &messages).await?;
+    whole.end(&mut out).await?;
+    out.text("}").await?;
+    Ok(out)
+}
+
+/// The same without its messages, for which an empty list stands.
+fn device_content(device: &Device, circle: Option<&Circle>, medias: &[Media]) -> Value {
+    let medias = medias.iter();
     json!({
         "id": device.id,
         "name": device.name,
@@ -132,11 +148,8 @@ fn device_content(content: &DeviceContent) -> Value {
         "username": device.username,
         "is_online": device.online,
         "circle": circle
-            .as_ref()
             .map_or_else(|| json!({}), |circle| shape::circle_simple(circle, Dates::Rest)),
-        "messages": messages
-            .map(|message| shape::message_simple(message, Dates::Rest))
-            .collect::<Value>(),
+        "messages": [],
         "medias": medias
             .map(|media| shape::device_media_content(media, device, Dates::Rest))
             .collect::<Value>(),

@@ -13,7 +13,7 @@ use crate::http::Web;
 use crate::http::body::{Keys, list_key, number_key, text_key};
 use crate::http::error::{Answer, Success};
 use crate::http::identity::Who;
-use crate::service::{Announced, Belonging, Description, guess, named_owner};
+use crate::service::{Announced, Belonging, Bulk, Description, guess, named_owner};
 use crate::wire::neo::{
     Dates, circle_media_content, device_media_content, media_content, media_list, media_simple,
     message_media_content, owned_media_simple, user_media_content,
@@ -50,6 +50,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/message/media/list", "Lists the files of a message.", list)
             .alias("/media/list")
             .twin("/message/media/list/{message_id}")
+            .lists(Bulk::Others)
             .by(Who::Either)
             .takes([number_key("message_id")])
             .gives([("content", "[MessageMedia.content]")])

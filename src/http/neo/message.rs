@@ -1,8 +1,8 @@
 //! Messages (protocols/neo.md, 6.5), and the lists of messages with their additive paging.
 
 use axum::http::StatusCode;
-use serde_json::Value;
 
+use super::lists::{BEGINNING, write_contents};
 use super::route::{Ask, Route, Verb};
 use crate::domain::{
     CircleId, ClientRef, ConversationId, Dialect, Draft, MessageId, Posted, Refusal, RefusalKind,
@@ -11,8 +11,9 @@ use crate::http::Web;
 use crate::http::body::{Key, flag_key, list_key, number_key, text_key};
 use crate::http::error::{Answer, At, Success};
 use crate::http::identity::Who;
+use crate::http::streaming::{self, Writer};
 use crate::json;
-use crate::service::{FirstMessage, ListFrom};
+use crate::service::{Bulk, FirstMessage, ListFrom};
 use crate::wire::neo::{Dates, media_list, message_content};
 
 /// The routes, in the page's order.
@@ -32,6 +33,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/message/info", "Shows a message.", info)
             .twin("/message/info/{message_id}")
             .by(Who::Either)
+            .lists(Bulk::Others)
             .takes([number_key("message_id")])
             .gives([("content", "Message.content")])
             .fails([403, 404]),
@@ -42,6 +44,7 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .twin("/message/list/{conversation_id}/{quantity}")
         .by(Who::Either)
+        .lists(Bulk::Messages)
         .takes([
             number_key("conversation_id"),
             number_key("quantity"),
@@ -190,8 +193,13 @@ async fn list(web: Web, ask: Ask) -> Answer {
         None => ListFrom::Oldest,
     };
     let found = web.services().list_messages(ask.caller()?, id, from, quantity).await?;
-    let list: Value = found.iter().map(|one| message_content(one, Dates::Rest)).collect();
-    Ok(Success::content(list))
+    let answer = streaming::respond(async move |mut out: Writer| {
+        out.text(BEGINNING).await?;
+        write_contents(&mut out, &found).await?;
+        out.text("}").await?;
+        Ok(out)
+    });
+    Ok(Success::default().whole(answer.await?))
 }
 
 async fn update(web: Web, ask: Ask) -> Answer {

@@ -9,6 +9,7 @@ mod call;
 mod circle;
 mod conversation;
 mod device;
+mod lists;
 mod media;
 mod message;
 pub mod route;

@@ -20,10 +20,11 @@ use crate::domain::{Refusal, UserId};
 use crate::http::Web;
 use crate::http::body::{Key, Keys};
 use crate::http::collect::{Collecting, NotWhole, STRANGER};
-use crate::http::error::{Answer, Failure};
+use crate::http::error::{Answer, Failure, Success};
 use crate::http::identity::{self, Who};
 use crate::http::layers::client_address;
-use crate::service::Caller;
+use crate::http::streaming::in_turn;
+use crate::service::{Bulk, Caller};
 
 /// A verb that the original's page documents where its server took POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,8 @@ pub struct Route {
     pub sends: Option<&'static str>,
     /// The statuses of its own failures.
     pub fails: Vec<u16>,
+    /// What it lists, if its answers may be large.
+    lists: Option<Bulk>,
 }
 
 impl Route {
@@ -152,6 +155,7 @@ impl Route {
             gives: Vec::new(),
             sends: None,
             fails: Vec::new(),
+            lists: None,
         }
     }
 
@@ -180,6 +184,13 @@ impl Route {
     #[must_use]
     pub fn by(mut self, who: Who) -> Self {
         self.who = who;
+        self
+    }
+
+    /// Answers with lists of these, which may be large: one at a time an account.
+    #[must_use]
+    pub const fn lists(mut self, of: Bulk) -> Self {
+        self.lists = Some(of);
         self
     }
 
@@ -235,7 +246,8 @@ impl Route {
             Served::Raw(_, raw) => return router.route(self.path, *raw),
         };
         let names = self.keys.iter().map(|key| key.name).chain(identity::TOKEN_KEYS).collect();
-        let asked = Arc::new(Asked { handler, who: self.who, keys: self.keys, names });
+        let (who, keys, lists) = (self.who, self.keys, self.lists);
+        let asked = Arc::new(Asked { handler, who, keys, names, lists });
         let verbs = match self.verb {
             None => MethodFilter::POST,
             Some(Verb::Put) => MethodFilter::POST.or(MethodFilter::PUT),
@@ -266,6 +278,8 @@ struct Asked {
     keys: Vec<Key>,
     /// All that is kept of a body.
     names: Vec<&'static str>,
+    /// What its answers list, if they are given one at a time.
+    lists: Option<Bulk>,
 }
 
 impl Asked {
@@ -327,12 +341,21 @@ impl Asked {
             }
         };
         keys.check(&self.keys)?;
+        // Waited for here: who ceases to wait leaves nothing behind.
+        let turn = match caller.zip(self.lists) {
+            Some((caller, of)) => Some(web.services().turn(caller.principal, of).await),
+            None => None,
+        };
         // What has begun runs to its end, also when the client does not wait for it.
         let ask = Ask { keys, address, is_own_page, is_secure, caller };
         let running = tokio::spawn((self.handler)(web, ask));
-        running.await.unwrap_or_else(|error| match error.try_into_panic() {
+        let answer = running.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(_) => Err(Refusal::unavailable().into()),
+        })?;
+        Ok(match turn {
+            Some(turn) => Success::default().whole(in_turn(answer.into_response(), turn)),
+            None => answer,
         })
     }
 }

@@ -164,7 +164,11 @@ impl World {
         quantity: usize,
         cap: Cap,
     ) -> Vec<i64> {
-        let list = self.store.list_messages(permit, from, quantity, cap).await.expect("a list");
+        let entries = self.store.outline(permit, from, quantity, cap).await.expect("a list");
+        let mut list = Vec::new();
+        for piece in klatsch::store::pieces(&entries) {
+            list.extend(self.store.messages_of(piece).await.expect("its messages"));
+        }
         list.iter().map(|message| message.seq.get()).collect()
     }
 
@@ -606,7 +610,8 @@ async fn cursors_move_forward_only_and_tell_what_is_new() {
         assert_eq!(member.read_seq, Seq::new(4));
 
         let permit = world.reading(&world.ann, direct).await;
-        let list = world.store.list_messages(&permit, ListFrom::Oldest, 9, CAP).await.unwrap();
+        let list = world.store.outline(&permit, ListFrom::Oldest, 9, CAP).await.unwrap();
+        let list = world.store.read_messages(Kind::Direct, direct, &list).await.unwrap();
         let read: Vec<_> = list.iter().map(|message| message.read.is_some()).collect();
         assert_eq!(read, [true, true, true, false], "Ann has not read Bob's");
     }
