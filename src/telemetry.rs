@@ -29,6 +29,7 @@ const READ_ON: &str = "klatsch_read_on_total";
 const REFUSALS: &str = "klatsch_refusals_total";
 const CALLS: &str = "klatsch_calls_total";
 const INSECURE: &str = "klatsch_insecure_settings";
+const READS: &str = "klatsch_database_reads_total";
 const LINES_DROPPED: &str = "klatsch_lines_dropped_total";
 
 /// How long the end of the process waits for what is still to be written.
@@ -120,6 +121,7 @@ fn install() -> PrometheusHandle {
     describe_counter!(MESSAGES, "messages posted, by dialect");
     describe_histogram!(BATCH_ENTRIES, "entries that one transaction of the log wrote");
     describe_histogram!(COMMIT_SECONDS, "seconds one transaction of the log took");
+    describe_counter!(READS, "statements that read from the database outside of transactions");
     describe_counter!(SINK_OVERFLOWS, "connections ended because they read too slowly, by dialect");
     describe_counter!(
         READ_ON,
@@ -157,6 +159,11 @@ pub fn count_message(dialect: &'static str) {
 pub fn count_commit(entries: usize, took: Duration) {
     histogram!(BATCH_ENTRIES).record(entries as f64);
     histogram!(COMMIT_SECONDS).record(took);
+}
+
+/// A statement reads from the database, outside of any transaction.
+pub fn count_read() {
+    counter!(READS).increment(1);
 }
 
 /// A setting lets in who should rather stay outside, or no longer.
@@ -242,6 +249,7 @@ mod tests {
         count_refusal("test", "rude");
         count_overflow("test");
         count_read_on("test");
+        count_read();
         set_insecure("test", true);
         count_commit(3, Duration::from_millis(3));
         let (_one, two) = (LiveConnection::of("test"), LiveConnection::of("test"));
@@ -254,6 +262,7 @@ mod tests {
             "klatsch_refusals_total{by=\"test\",code=\"rude\"} 1",
             "klatsch_sink_overflows_total{dialect=\"test\"} 1",
             "klatsch_read_on_total{dialect=\"test\"} 1",
+            "# TYPE klatsch_database_reads_total counter",
             "klatsch_insecure_settings{setting=\"test\"} 1",
             "klatsch_connections{dialect=\"test\"} 1",
             "# TYPE klatsch_log_commit_seconds histogram",

@@ -3,13 +3,15 @@
 //! Passwords are hashed off the async threads, and an unknown account costs the same work
 //! as a wrong password.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{Caller, Services};
 use crate::auth::{Account, Attempt, PasswordError, TooOften, Verdict};
 use crate::domain::{
-    Circle, CircleChange, CircleLink, Conversation, Email, Event, Invite, LoginId, Media,
-    MediaOwner, Membership, Party, Principal, Refusal, RefusalKind, Timestamp, Topic, User, UserId,
+    Circle, CircleChange, CircleLink, Conversation, ConversationId, Email, Event, Invite, LoginId,
+    Media, MediaOwner, Membership, Party, Principal, Refusal, RefusalKind, Timestamp, Topic, User,
+    UserId,
 };
 use crate::hub::{News, Notice};
 use crate::policy;
@@ -274,20 +276,30 @@ impl Services {
         if !own {
             let common = store.circle_ids(caller.principal).await?;
             circles.retain(|(_, circle)| common.contains(&circle.id));
-            let mut both = Vec::new();
-            for (membership, conversation) in conversations {
-                let standing = store.standing(caller.principal, conversation.id).await?;
-                if standing.is_some_and(|standing| standing.takes_part()) {
-                    both.push((membership, conversation));
-                }
-            }
-            conversations = both;
+            let theirs = self.conversations_of(caller).await?;
+            conversations.retain(|(_, conversation)| theirs.contains(&conversation.id));
         }
         // Files are for those in one circle alone, as when they are fetched.
         let near = own || store.share_circle(caller.principal, account).await?;
         let medias =
             if near { store.list_medias(MediaOwner::User(id), None).await? } else { vec![] };
         Ok(Profile { user, circles, invites, conversations, medias })
+    }
+
+    /// Where somebody takes part.
+    async fn conversations_of(&self, caller: &Caller) -> Result<BTreeSet<ConversationId>, Refusal> {
+        let found = match caller.principal {
+            Principal::User(user) => self.store().list_letter_conversations(user).await?,
+            Principal::Device(_) => {
+                let mut found = Vec::new();
+                for circle in self.store().circle_ids(caller.principal).await? {
+                    found.extend(self.store().list_conversations_of_circle(circle).await?);
+                }
+                found.retain(|conversation| conversation.device_access);
+                found
+            }
+        };
+        Ok(found.into_iter().map(|conversation| conversation.id).collect())
     }
 
     /// Characters a password has at least.

@@ -1,8 +1,11 @@
 //! Accounts as others see them: rows of `users` and `devices` with what the roster knows.
 
+use std::collections::{BTreeSet, HashMap};
+
 use entity::{devices, users};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
+use super::conversations::NAMED;
 use super::{Store, StoreError};
 use crate::domain::{CircleId, Device, DeviceId, Party, Principal, Timestamp, User, UserId};
 
@@ -64,6 +67,33 @@ impl Store {
             table: "users",
             what: format!("{principal:?} is named and does not exist"),
         })
+    }
+
+    /// The faces of many accounts; those that are gone are left out.
+    pub(super) async fn faces(
+        &self,
+        named: &BTreeSet<Principal>,
+    ) -> Result<HashMap<Principal, Party>, StoreError> {
+        let mut found = HashMap::new();
+        let ids: Vec<_> = named.iter().filter_map(|one| one.user()).map(UserId::get).collect();
+        for ids in ids.chunks(NAMED) {
+            let rows = users::Entity::find()
+                .filter(users::Column::Id.is_in(ids.iter().copied()))
+                .all(self.reads())
+                .await?;
+            let faces = rows.into_iter().map(|row| Party::User(self.user(row).into()));
+            found.extend(faces.map(|face| (face.principal(), face)));
+        }
+        let ids: Vec<_> = named.iter().filter_map(|one| one.device()).map(DeviceId::get).collect();
+        for ids in ids.chunks(NAMED) {
+            let rows = devices::Entity::find()
+                .filter(devices::Column::Id.is_in(ids.iter().copied()))
+                .all(self.reads())
+                .await?;
+            let faces = rows.into_iter().map(|row| Party::Device(self.device(row).into()));
+            found.extend(faces.map(|face| (face.principal(), face)));
+        }
+        Ok(found)
     }
 
     /// A user who has not been deleted.

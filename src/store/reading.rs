@@ -20,6 +20,7 @@ use super::StoreError;
 use super::connect::{Connector, Purpose, has_waited};
 use super::error::{is_connection_lost, is_pool_closed};
 use super::pool::{Pool, discard};
+use crate::telemetry;
 
 /// How long a reader waits for a database that is known to be away.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -73,6 +74,7 @@ impl Reads {
         &self,
         ask: impl Fn(DatabaseConnection) -> Answer<T> + Send,
     ) -> Result<T, DbErr> {
+        telemetry::count_read();
         let watch = self.watch();
         let deadline = Instant::now() + watch.patience;
         let mut again = true;

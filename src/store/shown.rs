@@ -4,7 +4,6 @@
 //! `seq`, and no index over places burdens the hot table. What was completed late stands far
 //! from its `seq` and is found by the change that completed it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use entity::{message_changes, messages};
@@ -15,9 +14,7 @@ use sea_orm::{
 use super::conversations::NAMED;
 use super::messages::{attach, head, message, range};
 use super::{Store, StoreError};
-use crate::domain::{
-    ConversationId, Kind, Message, MessageId, Party, Place, Principal, Shown, ShownPage,
-};
+use crate::domain::{ConversationId, Kind, Message, MessageId, Place, Principal, Shown, ShownPage};
 use crate::policy::MayRead;
 
 /// How many seqs are read at a time at least: many may be removed, or be late.
@@ -256,14 +253,12 @@ impl Store {
     ) -> Result<ShownPage, StoreError> {
         attach(self.reads(), &mut messages).await?;
         self.tell_read(kind, conversation, &mut messages).await?;
-        let mut faces: HashMap<Principal, Party> = HashMap::new();
+        let faces = self.faces(&messages.iter().map(|message| message.author).collect()).await?;
         let mut shown = Vec::with_capacity(messages.len());
         for message in messages {
-            let sender = if let Some(known) = faces.get(&message.author) {
-                known.clone()
-            } else {
-                let face = self.face(self.reads(), message.author).await?;
-                faces.entry(message.author).or_insert(face).clone()
+            let sender = match faces.get(&message.author) {
+                Some(face) => face.clone(),
+                None => self.face(self.reads(), message.author).await?,
             };
             shown.push(Shown { message: Arc::new(message), sender });
         }

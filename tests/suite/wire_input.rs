@@ -16,7 +16,7 @@ const MEBI: usize = 1 << 20;
 
 /// Mebibytes of memory that a server holds at most while something happens, beyond what it
 /// holds before.
-async fn growth(server: &Process, work: impl Future<Output = ()>) -> u64 {
+pub(crate) async fn growth(server: &Process, work: impl Future<Output = ()>) -> u64 {
     let before = server.memory();
     let mut most = before;
     let mut work = std::pin::pin!(work);

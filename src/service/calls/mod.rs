@@ -188,16 +188,17 @@ impl Services {
             return Ok(Vec::new());
         }
         let members = self.store().list_members(conversation.id).await?;
-        let mut others: Vec<_> =
-            members.into_iter().map(|(_, user)| Principal::User(user.id)).collect();
+        let members: Vec<_> = members.into_iter().map(|(_, user)| user.id).collect();
+        let known = self.store().list_known(own, Some(&members)).await?;
+        let others = members.into_iter().filter(|user| known.contains(user)).map(Principal::User);
+        let mut callees: Vec<_> = others.filter(|other| *other != own).collect();
         if let (true, Some(circle)) = (conversation.device_access, conversation.circle) {
             let circle = self.store().find_circle(circle).await?;
-            others.extend(circle.and_then(|circle| circle.device).map(Principal::Device));
-        }
-        let mut callees = Vec::new();
-        for other in others {
-            if other != own && self.store().shares(own, other).await? {
-                callees.push(other);
+            let device = circle.and_then(|circle| circle.device).map(Principal::Device);
+            if let Some(device) = device.filter(|device| *device != own)
+                && self.store().shares(own, device).await?
+            {
+                callees.push(device);
             }
         }
         Ok(callees)

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod lists;
 mod names;
 mod places;
 mod sockets;

@@ -385,3 +385,38 @@ async fn what_was_said_before_anybody_came_is_heard() {
         assert_eq!((&heard["data"], &heard["from"]), (&json!(n), &ann["peer_id"]));
     }
 }
+
+/// What became of calls is written down beside everything else: a database that stands still, and an account with
+/// many calls, keep nobody from hearing that a peer is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_peer_is_told_while_what_became_of_others_calls_waits_to_be_written() {
+    let mut home = Home::open().await;
+    let (mut cid, mut dan) = (home.world.person("cid").await, home.world.person("dan").await);
+    let circle = home.world.circle(&cid, &[&dan]).await;
+    let conversation = home.world.conversation(circle, &cid, &dan).await;
+    for peer in [&mut home.ann.peer, &mut cid.peer, &mut dan.peer] {
+        know(peer).await;
+    }
+    let with = json!({ "action": "start", "conversation_id": conversation, "media": "audio" });
+    assert_eq!(cid.peer.ask("webrtc_call", with).await["state"], "ringing");
+    assert_eq!(state(&mut dan.peer).await, is("ringing"));
+
+    let db = rusqlite::Connection::open(home.world.folder().join("klatsch.db")).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Bob is no new client: each of these is over at once, and nothing of it can be written.
+    let (mut missed, mut refused) = (0, 0);
+    for _ in 0..100 {
+        let told = home.ann.peer.ask("webrtc_call", start(&home)).await;
+        match (told["state"].as_str(), told["code"].as_str()) {
+            (Some("missed"), _) => missed += 1,
+            (_, Some("rate_limited")) => refused += 1,
+            _ => panic!("{told}"),
+        }
+    }
+    assert!((1..=40).contains(&missed) && refused > 0, "{missed} {refused}");
+    drop(cid);
+    assert_eq!(state(&mut dan.peer).await, ("cancelled".to_owned(), json!("lost")));
+    // All that while the database stood still.
+    db.execute_batch("COMMIT").unwrap();
+}
