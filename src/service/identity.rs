@@ -8,6 +8,7 @@ use super::{Caller, Services};
 use crate::auth::{TokenError, hash_of};
 use crate::domain::{Credentials, LoginId, Principal, Refusal, RefusalKind, UserId};
 use crate::settings::TrustUserId;
+use crate::store::LoginState;
 
 impl Services {
     /// Finds out who somebody is. The checks go: signature and expiry, account, login.
@@ -49,13 +50,7 @@ impl Services {
             let text = "the account is not active";
             return Err(Refusal::new(RefusalKind::Inactive, text));
         }
-        if !identity.alive {
-            if let Credentials::Token(token) | Credentials::TokenOf { token, .. } = credentials {
-                // Perhaps it has run out since it was read, which is another answer.
-                self.named_by_token(token)?;
-            }
-            return Err(Refusal::new(RefusalKind::Unidentified, "Invalid token"));
-        }
+        require_living(identity.login)?;
         Ok(Caller { principal, login, connection: None, address })
     }
 
@@ -96,5 +91,14 @@ impl Services {
             Refusal::new(kind, "User not found")
         })?;
         Ok((proof.principal, proof.login))
+    }
+}
+
+/// Refuses a login that has ended. Its time may have run out after its token was read.
+pub(super) fn require_living(login: LoginState) -> Result<(), Refusal> {
+    match login {
+        LoginState::Living => Ok(()),
+        LoginState::Expired => Err(Refusal::new(RefusalKind::Expired, "User not found")),
+        LoginState::Ended => Err(Refusal::new(RefusalKind::Unidentified, "Invalid token")),
     }
 }

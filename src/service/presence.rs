@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::too_often;
+use super::identity::require_living;
 use super::{Caller, Services};
 use crate::domain::{
     Dialect, Event, Identified, Party, PresenceMark, Principal, Refusal, RefusalKind, Timestamp,
@@ -313,9 +314,8 @@ impl Services {
     async fn require_login(&self, caller: &Caller) -> Result<Party, Refusal> {
         let refused = || Refusal::new(RefusalKind::Unidentified, "Invalid token");
         let identity = self.store().identity(caller.principal, caller.login).await?;
-        if !identity.is_some_and(|identity| identity.active && identity.alive) {
-            return Err(refused());
-        }
+        let identity = identity.filter(|identity| identity.active).ok_or_else(refused)?;
+        require_living(identity.login)?;
         self.store().find_party(caller.principal).await?.ok_or_else(refused)
     }
 

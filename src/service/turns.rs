@@ -26,7 +26,10 @@ pub enum Bulk {
 
 /// Whose large answers are under way or waited for.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<(Principal, Bulk), Arc<Queue<()>>>>);
+pub(super) struct Turns(Mutex<Queues>);
+
+/// Who holds the lock has the turn.
+type Queues = HashMap<(Principal, Bulk), Arc<Queue<()>>>;
 
 /// An account's turn to be given a large answer, as long as this is held.
 #[derive(Debug)]

@@ -33,8 +33,19 @@ pub type BrowserHashes = ([u8; 32], [u8; 32]);
 pub struct Identity {
     /// Whether the account may be used.
     pub active: bool,
-    /// Whether the login is this account's and has not ended.
-    pub alive: bool,
+    /// How the login stands.
+    pub login: LoginState,
+}
+
+/// How a login stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginState {
+    /// It is the account's and goes on.
+    Living,
+    /// Its time is over.
+    Expired,
+    /// It has ended before its time, or is not the account's.
+    Ended,
 }
 
 /// Which logins end.
@@ -304,8 +315,17 @@ impl Store {
                 .map(|row| row.activated),
         };
         let Some(active) = active else { return Ok(None) };
-        let row = self.living_logins(principal).filter(logins::Column::Id.eq(login.get()));
-        Ok(Some(Identity { active, alive: row.one(db).await?.is_some() }))
+        let row = logins::Entity::find_by_id(login.get())
+            .filter(logins::Column::Principal.eq(principal.to_db()))
+            .filter(logins::Column::EndedAt.is_null())
+            .one(db)
+            .await?;
+        let login = match row {
+            None => LoginState::Ended,
+            Some(row) if row.expires_at <= self.clock().now().micros() => LoginState::Expired,
+            Some(_) => LoginState::Living,
+        };
+        Ok(Some(Identity { active, login }))
     }
 
     /// Ends logins; whatever they identified is told at once. Says whether any had been alive.

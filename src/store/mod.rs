@@ -69,7 +69,7 @@ pub use dialogs::{DialogState, Newest};
 pub use error::StoreError;
 pub use files::{Files, Incoming, Kept, SweepError};
 pub use letters::Waiting;
-pub use logins::{BrowserHashes, Ending, Identity, LOGINS_ENDED};
+pub use logins::{BrowserHashes, Ending, Identity, LOGINS_ENDED, LoginState};
 pub use notices::Notice;
 pub use openings::{CONVERSATION_REMOVED, Opening, ROOM_ADDED};
 pub use operator::{Amended, Amount, USER_CHANGED, UserChange};

@@ -86,11 +86,14 @@ impl Sketch {
     }
 }
 
+/// Its id, its membership, the bytes of its words, how many files it has, and when it was removed.
+type Row = (i64, Option<i64>, i32, i16, Option<i64>);
+
 impl Store {
     /// The messages that are asked for.
     async fn sketches(&self, wanted: Select<messages::Entity>) -> Result<Vec<Sketch>, StoreError> {
         let words = Func::cust("octet_length").arg(Expr::col(messages::Column::Text));
-        let rows: Vec<(i64, Option<i64>, i32, i16, Option<i64>)> = wanted
+        let rows: Vec<Row> = wanted
             .select_only()
             .column(messages::Column::Id)
             .column(messages::Column::LinkId)
@@ -100,7 +103,7 @@ impl Store {
             .into_tuple()
             .all(self.reads())
             .await?;
-        let sketch = |(id, link, words, files, deleted): (_, _, i32, i16, Option<i64>)| Sketch {
+        let sketch = |(id, link, words, files, deleted): Row| Sketch {
             id,
             link,
             words: usize::try_from(words).unwrap_or_default(),
@@ -129,7 +132,7 @@ impl Store {
         'reading: while low <= high && list.len() < quantity {
             // Not too few: there may be nothing but removed ones for a while.
             let stride = ((quantity - list.len()) as i64).clamp(50, STRIDE);
-            let (first, last) = match from {
+            let (from_seq, to_seq) = match from {
                 ListFrom::Oldest => {
                     low += stride;
                     (low - stride, high.min(low - 1))
@@ -141,7 +144,7 @@ impl Store {
             };
             let range = messages::Entity::find()
                 .filter(messages::Column::ConversationId.eq(conversation.get()))
-                .filter(messages::Column::Seq.between(first, last))
+                .filter(messages::Column::Seq.between(from_seq, to_seq))
                 .order_by_asc(messages::Column::Seq);
             let mut some = self.sketches(range).await?;
             if from != ListFrom::Oldest {

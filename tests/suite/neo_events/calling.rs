@@ -21,10 +21,10 @@ async fn know(peer: &mut Peer) -> Value {
     servers
 }
 
-/// The next state on the channel of calls; messages are passed over, and who comes and goes.
+/// The next state on the channel of calls; messages are passed over, who comes and goes, and what was made before.
 async fn state(peer: &mut Peer) -> (String, Value) {
     let mut heard = peer.event().await;
-    while heard.0 == "message" || heard.0 == "presence" {
+    while ["message", "presence", "circle", "circle_invite", "conversation"].contains(&&*heard.0) {
         heard = peer.event().await;
     }
     let (channel, told) = heard;
