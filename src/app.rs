@@ -44,8 +44,6 @@ pub use ports::Address;
 
 /// Time between two sweeps of files that nobody needs.
 const SWEEP: Duration = Duration::from_hours(1);
-/// Bytes of events that may wait before the client has said who it is.
-const UNTRUSTED_INBOX: usize = 256 << 10;
 /// Bytes of events that may wait afterwards.
 const TRUSTED_INBOX: usize = 16 << 20;
 /// Events that may wait.
@@ -424,7 +422,7 @@ fn socketio(settings: &Settings, gate: &Gate) -> SocketIo {
         inbox: InboxBounds {
             packets: INBOX,
             bytes: TRUSTED_INBOX,
-            untrusted_bytes: UNTRUSTED_INBOX,
+            untrusted_bytes: crate::transport::UNTRUSTED_BYTES,
         },
         allowed_origins: settings.http.allowed_origins.listed(),
         ..SocketIoSettings::default()

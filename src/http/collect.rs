@@ -6,9 +6,7 @@ use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 
 use crate::domain::{Refusal, RefusalKind};
-
-/// Bytes that are kept of the body of somebody who has not said who it is.
-pub(super) const STRANGER: usize = 256 << 10;
+use crate::transport::UNTRUSTED_BYTES;
 
 /// Why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +20,7 @@ pub(super) enum NotWhole {
 impl From<NotWhole> for Refusal {
     fn from(why: NotWhole) -> Self {
         match why {
-            NotWhole::TooLarge(limit @ STRANGER) => {
+            NotWhole::TooLarge(limit @ UNTRUSTED_BYTES) => {
                 let text = format!("the body may have at most {limit} bytes without a valid token");
                 Self::new(RefusalKind::TooLarge, text)
             }
@@ -55,7 +53,7 @@ impl Collecting {
 
     /// Reads to the end, or to just beyond what is kept of a stranger's: whether it was the end.
     pub(super) async fn as_stranger(&mut self) -> Result<bool, NotWhole> {
-        self.read_to(STRANGER.min(self.limit)).await
+        self.read_to(UNTRUSTED_BYTES.min(self.limit)).await
     }
 
     /// What has been read so far.
@@ -92,8 +90,8 @@ mod tests {
             (0, 10, true, Ok(0)),
             (10, 10, true, Ok(10)),
             (11, 10, false, Err(NotWhole::TooLarge(10))),
-            (STRANGER, 1 << 20, true, Ok(STRANGER)),
-            (STRANGER + 1, 1 << 20, false, Ok(STRANGER + 1)),
+            (UNTRUSTED_BYTES, 1 << 20, true, Ok(UNTRUSTED_BYTES)),
+            (UNTRUSTED_BYTES + 1, 1 << 20, false, Ok(UNTRUSTED_BYTES + 1)),
         ] {
             let body = Body::from(vec![b'x'; size]);
             let mut reading = Collecting::begin(&HeaderMap::new(), body, limit).unwrap();

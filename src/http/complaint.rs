@@ -10,11 +10,12 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Web;
-use super::collect::{Collecting, NotWhole, STRANGER};
+use super::collect::{Collecting, NotWhole};
 use crate::domain::{Credentials, Refusal, RefusalKind};
 use crate::json::{self, Object};
 use crate::service::Caller;
 use crate::telemetry;
+use crate::transport::UNTRUSTED_BYTES;
 
 /// It was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +154,7 @@ impl Fields {
         limit: usize,
         names: &[&'static str],
     ) -> Result<Self, Complaint> {
-        Self::read(body, limit.min(STRANGER), names).await
+        Self::read(body, limit.min(UNTRUSTED_BYTES), names).await
     }
 
     /// The JSON text that stands under a key, `null` included.

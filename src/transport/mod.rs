@@ -18,6 +18,9 @@ pub mod wire;
 use std::future::{Future, ready};
 use std::time::Duration;
 
+/// Bytes that one connection, or one body, may make the server hold in all before it has said who it is.
+pub const UNTRUSTED_BYTES: usize = 256 << 10;
+
 /// One connection, as the gate sees it.
 pub trait Transport: Send + 'static {
     /// What the client sends.

@@ -14,7 +14,7 @@ use super::style::{Style, value};
 use crate::domain::{Credentials, Refusal, RefusalKind};
 use crate::session::{Caller, Pace};
 use crate::settings::Anonymous;
-use crate::transport::websocket;
+use crate::transport::{UNTRUSTED_BYTES, websocket};
 use crate::wire::origin::is_of_host;
 
 /// The cookie of a browser's login.
@@ -80,7 +80,11 @@ pub(super) async fn open(door: Door, request: Request<Body>) -> Response {
     let keep = manners.keep().filter(|_| by_cookie);
     let pace = Pace::refusing(manners.frames_per_second, manners.frames_burst);
     let session = MultichatSession::new(manners, style, keep);
-    websocket::upgrade(request, door.raw, move |socket| match caller {
+    let mut raw = door.raw;
+    if caller.is_none() {
+        raw.frame_bytes = raw.frame_bytes.min(UNTRUSTED_BYTES);
+    }
+    websocket::upgrade(request, raw, move |socket| match caller {
         Some(caller) => Either::Left(door.gate.admit_as(caller, session, socket, pace)),
         None => Either::Right(door.gate.admit(session, socket, address, pace)),
     })

@@ -19,12 +19,13 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use crate::domain::{Refusal, UserId};
 use crate::http::Web;
 use crate::http::body::{Key, Keys};
-use crate::http::collect::{Collecting, NotWhole, STRANGER};
+use crate::http::collect::{Collecting, NotWhole};
 use crate::http::error::{Answer, Failure, Success};
 use crate::http::identity::{self, Who};
 use crate::http::layers::client_address;
 use crate::http::streaming::in_turn;
 use crate::service::{Bulk, Caller};
+use crate::transport::UNTRUSTED_BYTES;
 
 /// A verb that the original's page documents where its server took POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -309,8 +310,8 @@ impl Asked {
         if !reading.as_stranger().await.map_err(Refusal::from)? {
             let so_far = reading.so_far();
             let known = identity::known_so_far(web, self.who, so_far, headers, address);
-            if web.body_bytes() > STRANGER && !known.await {
-                return Err(Refusal::from(NotWhole::TooLarge(STRANGER)).into());
+            if web.body_bytes() > UNTRUSTED_BYTES && !known.await {
+                return Err(Refusal::from(NotWhole::TooLarge(UNTRUSTED_BYTES)).into());
             }
         }
         Ok(reading.whole().await.map_err(Refusal::from)?)

@@ -49,7 +49,7 @@ use self::{
     registry::Registry,
     seats::{Seats, SessionSeat},
 };
-use super::{Close, seat::Guest};
+use super::{Close, UNTRUSTED_BYTES, seat::Guest};
 
 /// No reply to a poll is ever cut in two below this, for the second part would be lost if the
 /// client changed over to a WebSocket.
@@ -92,8 +92,8 @@ impl Default for SocketIoSettings {
             sink_frames: 1024,
             event_bytes: 1 << 20,
             body_bytes: 16 << 20,
-            untrusted_body_bytes: registry::UNTRUSTED_BYTES,
-            inbox: InboxBounds { packets: 4096, bytes: 16 << 20, untrusted_bytes: 256 << 10 },
+            untrusted_body_bytes: UNTRUSTED_BYTES,
+            inbox: InboxBounds { packets: 4096, bytes: 16 << 20, untrusted_bytes: UNTRUSTED_BYTES },
             allowed_origins: Vec::new(),
         }
     }

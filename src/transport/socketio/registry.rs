@@ -22,10 +22,11 @@ use super::{
     held::HeldBytes,
     upgrade::{PROBED, Polls},
 };
-use crate::transport::wire::{Seen, Tap, Wire};
+use crate::transport::{
+    UNTRUSTED_BYTES,
+    wire::{Seen, Tap, Wire},
+};
 
-/// Bytes that are held in all for a client that has not said who it is.
-pub(super) const UNTRUSTED_BYTES: usize = 256 << 10;
 /// As little as this is held without looking at what else is.
 const UNCOUNTED: usize = 8 << 10;
 /// How long a client that has sent more may take to be known, and how often that is looked at.

@@ -53,6 +53,9 @@ async fn strangers_may_be_let_in_to_be_told_why_nothing_works() {
     page.asks(json!({ "command": "send", "room": room, "message": "hi" }), told).await;
     page.send_json(&json!({ "command": "dance" })).await;
     page.reads_nothing().await;
+    // Who is unknown has at most 256 KiB held.
+    page.send("x".repeat((256 << 10) + 1)).await;
+    assert_eq!(page.closed().await.0, 1009);
     // There is no cookie that a foreign page could lean on.
     let evil = [("origin", "http://evil.example")];
     let mut page = Raw::connect(&house.address(""), &evil).await;
