@@ -6,7 +6,9 @@ use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 
 use crate::domain::{Refusal, RefusalKind};
-use crate::transport::UNTRUSTED_BYTES;
+
+/// Bytes that are kept of the body of somebody who has not said who it is; as many as a connection may have held.
+pub(super) const UNTRUSTED_BYTES: usize = 256 << 10;
 
 /// Why a body was not read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,12 +10,11 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::Web;
-use super::collect::{Collecting, NotWhole};
+use super::collect::{Collecting, NotWhole, UNTRUSTED_BYTES};
 use crate::domain::{Credentials, Refusal, RefusalKind};
 use crate::json::{self, Object};
 use crate::service::Caller;
 use crate::telemetry;
-use crate::transport::UNTRUSTED_BYTES;
 
 /// It was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]

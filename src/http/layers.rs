@@ -20,12 +20,12 @@ use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetReques
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
+use super::collect::UNTRUSTED_BYTES;
 use super::error::Failure;
 use super::forwarded::{self, BySecureScheme};
 use crate::domain::{Refusal, RefusalKind};
 use crate::settings::HttpSettings;
 use crate::telemetry::shown_path;
-use crate::transport::UNTRUSTED_BYTES;
 
 /// The header that names a request in the answer and in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -19,13 +19,12 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use crate::domain::{Refusal, UserId};
 use crate::http::Web;
 use crate::http::body::{Key, Keys};
-use crate::http::collect::{Collecting, NotWhole};
+use crate::http::collect::{Collecting, NotWhole, UNTRUSTED_BYTES};
 use crate::http::error::{Answer, Failure, Success};
 use crate::http::identity::{self, Who};
 use crate::http::layers::client_address;
 use crate::http::streaming::in_turn;
 use crate::service::{Bulk, Caller};
-use crate::transport::UNTRUSTED_BYTES;
 
 /// A verb that the original's page documents where its server took POST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
